@@ -1,0 +1,138 @@
+"""Every knob of a run, with its default and one line of explanation.
+
+Other files in this folder state differences from here. Any knob can be set on
+the command line: --config.grpo.steps=20. Sizes are in tokens of the run's
+tokenizer unless said otherwise; None means off.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config(arg: str | None = None) -> config_dict.ConfigDict:
+  """The base config; `arg`, the part after a colon in --config, is unused."""
+  del arg
+  c = config_dict.ConfigDict()
+  c.seed = 0  # root of all random numbers
+
+  c.mesh = config_dict.ConfigDict()
+  c.mesh.fsdp = -1  # devices that split batches and parameters; -1: the rest
+  c.mesh.tp = 1  # devices that split heads, feed-forward and vocabulary
+
+  c.data = config_dict.ConfigDict()
+  c.data.sources = ('synthetic',)  # synthetic, squad, hotpotqa; instances mix
+  c.data.root = config_dict.placeholder(str)  # raw files; $MEM_ALPHA_DATA/raw
+  c.data.train_instances = 4000  # instances of one epoch (as far as there are)
+  c.data.chunks = 5  # chunks per instance, at most
+  c.data.chunk_tokens = 384  # tokens per chunk of real text, at most
+  c.data.max_questions = 10  # questions per instance of real text, at most
+  c.data.synthetic = config_dict.ConfigDict()  # counts per 5 chunks
+  c.data.synthetic.tokens = config_dict.placeholder(int)  # length; None: chunks
+  c.data.synthetic.facts = 1  # each a two-hop chain and a plain fact
+  c.data.synthetic.changes = 2  # facts changed later, per unit of facts
+  c.data.synthetic.events = 1  # dated events
+  c.data.synthetic.classes = 2  # labels of the classification task
+  c.data.synthetic.examples = 2  # labelled examples per class
+  c.data.synthetic.topics = 2  # keywords of the long-range question
+  c.data.synthetic.small_talk = 13  # sentences not worth storing
+
+  c.tokenizer = config_dict.ConfigDict()
+  c.tokenizer.source = 'train'  # train (inside the run) or model (its own)
+  c.tokenizer.vocab_size = 1024  # of a trained tokenizer, at most
+  c.tokenizer.instances = 400  # conversations that it is trained on
+
+  c.model = config_dict.ConfigDict()
+  c.model.preset = 'tiny'  # shape in models/presets.py, without weights
+  c.model.weights = config_dict.placeholder(str)  # .gguf file or HF directory
+  c.model.num_layers = config_dict.placeholder(int)  # instead of the preset's
+  c.model.width = config_dict.placeholder(int)  # instead of the preset's
+  c.model.dtype = 'float32'  # of activations: float32 or bfloat16
+  c.model.remat = False  # recompute layers in the backward pass
+
+  c.memory = config_dict.ConfigDict()
+  c.memory.core = True  # offer core memory
+  c.memory.semantic = True  # offer semantic memory
+  c.memory.episodic = True  # offer episodic memory
+  c.memory.tokens = 1024  # token pool per rollout
+  c.memory.terms = 1024  # word pool per rollout
+  c.memory.rows = 96  # versions of entries per rollout
+  c.memory.core_limit = 512  # tokens of core
+  c.memory.entry_limit = 64  # tokens of an entry
+  c.memory.keep_history = False  # compaction keeps closed versions
+
+  c.prompt = config_dict.ConfigDict()
+  c.prompt.profile = 'compact'  # layout of prompts
+  c.prompt.tokens = 240  # length limit of a prompt
+  c.prompt.show = 6  # most recent entries of a kind in the view
+
+  c.sampling = config_dict.ConfigDict()
+  c.sampling.temperature = 1.0  # of training rollouts; evaluation is greedy
+  c.sampling.top_k = 0  # 0: all tokens
+  c.sampling.top_p = 1.0  # 1: all tokens
+  c.sampling.max_new_tokens = 112  # length limit of a response
+  c.sampling.max_calls = 12  # calls per turn that are executed
+
+  c.reader = config_dict.ConfigDict()
+  c.reader.name = 'lexical'  # who answers the questions
+  c.reader.max_words = 5  # length of a quoted answer
+  c.reader.top_k = 20  # entries of a kind that a search returns
+  c.reader.query_words = 32  # words of a question that the search counts
+
+  c.reward = config_dict.ConfigDict()  # r = r1 + calls r2 + beta r3 + gamma r4
+  c.reward.calls = 1.0  # weight of the share of valid calls
+  c.reward.compression = 0.05  # beta
+  c.reward.content = 0.1  # gamma
+
+  c.warm = config_dict.ConfigDict()
+  c.warm.copy_steps = 0  # steps on copying scrambled sentences, before all
+  c.warm.copy_rows = 48  # turns per such step
+  c.warm.copy_sentences = 4  # sentences of such a turn, at most
+  c.warm.copy_prompt_tokens = 96  # length limit of their prompts
+  c.warm.copy_new_tokens = 80  # length limit of their responses
+  c.warm.steps = 0  # supervised steps on the scripted writer's turns
+  c.warm.rows = 32  # turns per supervised step
+  c.warm.instances = 1500  # conversations that the writer is recorded on
+  c.warm.leave_out_fact = 0.4  # how often the writer misses a fact
+  c.warm.store_small_talk = 0.5  # how often it stores small talk
+  c.warm.insert_for_update = 0.5  # how often it inserts a change as new
+  c.warm.store_sentence = 0.4  # on text without notes: share it stores
+  c.warm.lr = 7e-3  # peak learning rate
+
+  c.grpo = config_dict.ConfigDict()
+  c.grpo.steps = 50  # training steps
+  c.grpo.instances = 8  # instances per step
+  c.grpo.rollouts = 8  # rollouts per instance
+  c.grpo.group = 'chunk'  # peers of a turn: chunk, instance or rollout
+  c.grpo.std = True  # divide advantages by the group's deviation
+  c.grpo.clip_low = 0.2  # clip width below 1
+  c.grpo.clip_high = 0.2  # clip width above 1
+  c.grpo.dual_clip = config_dict.placeholder(float)  # bound for A < 0
+  c.grpo.aggregation = 'token'  # mean over tokens or over turns
+  c.grpo.updates = 1  # optimiser steps per batch of rollouts
+  c.grpo.micro_batches = 1  # parts that gradients are added up over
+  c.grpo.lr = 5e-4  # peak learning rate
+  c.grpo.shuffle_advantages = False  # control: destroys the credit
+
+  c.opt = config_dict.ConfigDict()
+  c.opt.warmup = 20  # steps of linear warm-up
+  c.opt.schedule = 'cosine'  # constant or cosine, after the warm-up
+  c.opt.weight_decay = 0.0  # of matrices
+  c.opt.clip_norm = 1.0  # gradient norm
+  c.opt.b1 = 0.9  # AdamW
+  c.opt.b2 = 0.98  # AdamW
+
+  c.eval = config_dict.ConfigDict()
+  c.eval.every = 10  # GRPO steps between validations
+  c.eval.validation = 64  # instances that choose the checkpoint
+  c.eval.token_price = 1e-3  # score that one memory token must be worth
+  c.eval.test = 128  # instances of the final table
+  c.eval.batch = 64  # episodes at a time
+
+  c.checkpoint = config_dict.ConfigDict()
+  c.checkpoint.every = 10  # GRPO steps between checkpoints
+  c.checkpoint.warm_every = 100  # the same, during the warm start
+  c.checkpoint.keep = 2  # recent checkpoints kept
+
+  c.log = config_dict.ConfigDict()
+  c.log.progress = True  # progress bar on the terminal
+  c.log.turns = 2  # rollouts per step whose turns are written down
+  return c

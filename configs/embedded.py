@@ -1,0 +1,15 @@
+"""The embedded tier: a tiny agent learns to build memory on a laptop.
+
+python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/embedded
+Two CPU cores, under ten minutes. Figures: experiments/embedded/README.md.
+"""
+
+from configs import base
+
+
+def get_config(arg=None):
+  config = base.get_config(arg)
+  config.warm.copy_steps = 300
+  config.warm.steps = 500
+  config.grpo.steps = 50
+  return config

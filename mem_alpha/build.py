@@ -1,0 +1,316 @@
+"""From a config to the parts of a run. Nothing below this module sees config.
+
+Each function reads one section and returns plain objects; `check` refuses
+combinations that cannot work before anything is loaded.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+
+from mem_alpha import mesh
+from mem_alpha import optimizer
+from mem_alpha import structs
+from mem_alpha import text
+from mem_alpha.agent import prompts
+from mem_alpha.agent import tools
+from mem_alpha.agent import writer as script
+from mem_alpha.data import synthetic
+from mem_alpha.data.sources import hotpotqa
+from mem_alpha.data.sources import squad
+from mem_alpha.grpo import update
+from mem_alpha.memory import ops
+from mem_alpha.models import decoder
+from mem_alpha.models import gguf
+from mem_alpha.models import hf
+from mem_alpha.models import presets
+from mem_alpha.readers import base
+from mem_alpha.readers import lexical
+from mem_alpha.rewards import total
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import sampler
+from mem_alpha.rollout import writers
+
+SOURCES = ('synthetic', 'squad', 'hotpotqa')
+
+
+def check(config) -> None:
+  """One sentence for each setting, or pair of settings, that cannot work."""
+  for key in ('grpo.instances', 'grpo.rollouts', 'grpo.updates', 'eval.batch',
+              'eval.test', 'eval.validation', 'eval.every',
+              'checkpoint.every', 'warm.rows', 'data.chunks',
+              'sampling.max_calls', 'data.train_instances'):
+    _require(_get(config, key) >= 1, key, _get(config, key), 'at least 1')
+  for key in ('grpo.steps', 'warm.steps', 'warm.copy_steps', 'log.turns'):
+    _require(_get(config, key) >= 0, key, _get(config, key), '0 or more')
+  for key in ('warm.leave_out_fact', 'warm.store_small_talk',
+              'warm.insert_for_update', 'warm.store_sentence'):
+    _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
+  _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
+  _one_of('reader.name', config.reader.name, ('lexical',))
+  _one_of('grpo.group', config.grpo.group, ('chunk', 'instance', 'rollout'))
+  for source in config.data.sources:
+    _one_of('data.sources', source, SOURCES)
+  if not config.data.sources:
+    raise ValueError(f'data.sources is empty: name one of {SOURCES}.')
+  if config.tokenizer.source == 'model' and not config.model.weights:
+    raise ValueError(
+        "tokenizer.source='model' needs model.weights: a .gguf file or a "
+        'Hugging Face directory.'
+    )
+  if config.tokenizer.source == 'train' and config.model.weights:
+    raise ValueError(
+        "model.weights come with their own tokenizer: set "
+        "tokenizer.source='model'."
+    )
+  rows = config.grpo.instances * config.grpo.rollouts
+  turns = rows * config.data.chunks
+  parts = config.grpo.updates * config.grpo.micro_batches
+  if turns % parts:
+    raise ValueError(
+        f'grpo.updates x grpo.micro_batches = {parts} must divide the '
+        f'{turns} turns of a step (instances x rollouts x data.chunks).'
+    )
+
+
+def tokenizer(config, directory: pathlib.Path) -> text.Tokenizer:
+  """The saved tokenizer of the run; the first time, trained or taken over."""
+  if (directory / text.MODEL_FILE).exists():
+    return text.load(directory)
+  if config.tokenizer.source == 'model':
+    weights = pathlib.Path(config.model.weights)
+    result = (
+        gguf.load_tokenizer(weights)
+        if weights.suffix == '.gguf'
+        else text.load(weights)
+    )
+  else:
+    on = enabled(config)
+    result = text.train_bpe(
+        _training_texts(config),
+        vocab_size=config.tokenizer.vocab_size,
+        atoms=[*tools.atoms(on), *prompts.atoms(on)],
+    )
+  result.save(directory)
+  return result
+
+
+def _training_texts(config):
+  """Chunks of training conversations, which hold every word of the frames."""
+  spec = synthetic_spec(config)
+  for i in range(config.tokenizer.instances):
+    conversation = synthetic.instance(spec, 'train', config.seed, i)
+    yield from conversation.chunks
+    # Contents begin without the space that stands between words of a chunk.
+    yield from (note.sentence for notes in conversation.notes for note in notes)
+
+
+def model(config, vocab: text.Tokenizer):
+  """The decoder's shape, and a function that makes its first parameters."""
+  if config.model.weights:
+    weights = pathlib.Path(config.model.weights)
+    load = gguf.load if weights.suffix == '.gguf' else hf.load
+    cfg, params, *_ = load(weights, dtype=config.model.dtype)
+    return cfg, lambda: params
+  shape = {
+      name: config.model[name]
+      for name in ('num_layers', 'width')
+      if config.model[name] is not None
+  }
+  cfg = presets.get(
+      config.model.preset,
+      vocab_size=vocab.vocab_size,
+      dtype=config.model.dtype,
+      **shape,
+  )
+  key = jax.random.fold_in(jax.random.key(config.seed), 0)
+  return cfg, lambda: decoder.init(cfg, key)
+
+
+def enabled(config) -> tuple[bool, bool, bool]:
+  m = config.memory
+  return (m.core, m.semantic, m.episodic)
+
+
+def synthetic_spec(config) -> synthetic.Spec:
+  s = config.data.synthetic
+  spec = synthetic.Spec(
+      chunks=config.data.chunks,
+      facts=s.facts,
+      changes=s.changes,
+      events=s.events,
+      classes=s.classes,
+      examples=s.examples,
+      topics=s.topics,
+      small_talk=s.small_talk,
+  )
+  return spec if s.tokens is None else synthetic.scaled(spec, s.tokens)
+
+
+def data_root(config) -> pathlib.Path:
+  """Where raw files are: data.root, or raw/ under $MEM_ALPHA_DATA."""
+  if config.data.root:
+    return pathlib.Path(config.data.root)
+  if 'MEM_ALPHA_DATA' in os.environ:
+    return pathlib.Path(os.environ['MEM_ALPHA_DATA']) / 'raw'
+  raise FileNotFoundError(
+      'Raw data files are not configured: set --config.data.root, or the '
+      'environment variable MEM_ALPHA_DATA to the folder that holds raw/.'
+  )
+
+
+def instances(
+    config, split: str, count: int, vocab: text.Tokenizer
+) -> Sequence[structs.Instance]:
+  """Up to `count` instances of a split, the sources taking turns."""
+  share = -(-count // len(config.data.sources))
+  by_source = []
+  for source in config.data.sources:
+    if source == 'synthetic':
+      found = synthetic.Dataset(
+          synthetic_spec(config), split, config.seed, share
+      )
+    else:
+      module = {'squad': squad, 'hotpotqa': hotpotqa}[source]
+      found = module.build(
+          data_root(config),
+          split,
+          chunk_tokens=config.data.chunk_tokens,
+          chunks=config.data.chunks,
+          max_questions=config.data.max_questions,
+          count_tokens=lambda s: len(vocab.encode(s)),
+          seed=config.seed,
+      )
+    if not len(found):
+      raise ValueError(f'Source {source!r} has no {split} instance.')
+    by_source.append(found)
+  if len(by_source) == 1:
+    return by_source[0][:count]
+  longest = min(share, max(map(len, by_source)))
+  mixed = [s[i] for i in range(longest) for s in by_source if i < len(s)]
+  return mixed[:count]
+
+
+def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:
+  on = enabled(config)
+  limits = ops.Limits(
+      core=config.memory.core_limit,
+      entry=config.memory.entry_limit,
+      enabled=on,
+      keep_history=config.memory.keep_history,
+  )
+  return episode.Spec(
+      parts=prompts.build(vocab, config.prompt.profile, enabled=on),
+      limits=limits,
+      pool_tokens=config.memory.tokens,
+      pool_terms=config.memory.terms,
+      rows=config.memory.rows,
+      prompt_tokens=config.prompt.tokens,
+      max_calls=config.sampling.max_calls,
+      # A response cannot hold more content tokens, nor more words, than this.
+      turn_tokens=2 * config.sampling.max_new_tokens,
+      show=config.prompt.show,
+      top_k=config.reader.top_k,
+      max_queries=16,
+      query_words=config.reader.query_words,
+  )
+
+
+def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
+  """How responses are drawn: as configured in training, else greedily."""
+  s = config.sampling
+  return sampler.Sampling(
+      temperature=0.0 if greedy else s.temperature,
+      max_new_tokens=s.max_new_tokens,
+      end_of_turn=vocab.end_of_turn,
+      pad=vocab.pad,
+      top_k=s.top_k,
+      top_p=s.top_p,
+  )
+
+
+def reader(config) -> base.Reader:
+  return lexical.Lexical(max_words=config.reader.max_words)
+
+
+def teacher(config) -> writers.Script:
+  """The imperfect writer; on text without notes, one that picks sentences."""
+  w = config.warm
+  if tuple(config.data.sources) != ('synthetic',):
+    return writers.verbatim(w.store_sentence)
+  habits = script.Habits(
+      leave_out_fact=w.leave_out_fact,
+      store_small_talk=w.store_small_talk,
+      insert_for_update=w.insert_for_update,
+  )
+  return writers.annotated(habits, show=config.prompt.show)
+
+
+def weights(config) -> total.Weights:
+  r = config.reward
+  return total.Weights(
+      calls=r.calls, compression=r.compression, content=r.content
+  )
+
+
+def warm_update(config) -> update.UpdateSpec:
+  return update.UpdateSpec(kind='sft', remat=config.model.remat)
+
+
+def policy_update(config) -> update.UpdateSpec:
+  g = config.grpo
+  return update.UpdateSpec(
+      kind='policy',
+      temperature=config.sampling.temperature,
+      clip_low=g.clip_low,
+      clip_high=g.clip_high,
+      dual_clip=g.dual_clip,
+      aggregation=g.aggregation,
+      micro_batches=g.micro_batches,
+      remat=config.model.remat,
+  )
+
+
+def optimizers(config):
+  """(warm start's, GRPO's), of one structure: a state fits both."""
+  shared = dict(
+      schedule=config.opt.schedule,
+      weight_decay=config.opt.weight_decay,
+      clip_norm=config.opt.clip_norm,
+      b1=config.opt.b1,
+      b2=config.opt.b2,
+  )
+
+  def make(lr, total):
+    warmup = min(config.opt.warmup, total // 2)
+    return optimizer.make(lr=lr, warmup=warmup, total=max(total, 1), **shared)
+
+  warm_steps = config.warm.copy_steps + config.warm.steps
+  return (
+      make(config.warm.lr, warm_steps),
+      make(config.grpo.lr, config.grpo.steps * config.grpo.updates),
+  )
+
+
+def device_mesh(config):
+  return mesh.make(config.mesh.fsdp, config.mesh.tp)
+
+
+def _get(config, key: str):
+  for part in key.split('.'):
+    config = config[part]
+  return config
+
+
+def _require(ok: bool, key: str, value, wanted: str) -> None:
+  if not ok:
+    raise ValueError(f'{key}={value} is out of range: it must be {wanted}.')
+
+
+def _one_of(key: str, value, allowed) -> None:
+  if value not in allowed:
+    raise ValueError(
+        f'{key}={value!r} is unknown: use one of {", ".join(allowed)}.'
+    )

@@ -1,0 +1,370 @@
+"""Generated conversations with known answers: the embedded tier's data.
+
+An instance is a row of dated dialogue chunks. Among their sentences are facts,
+changes of earlier facts, dated events, labelled examples, topics, and *small
+talk*: chatter, mentions without information, and guesses or denials that look
+like facts and are false. A good memory keeps the first five and not the last.
+
+Four kinds of question (MemoryAgentBench, arXiv 2507.05257): accurate retrieval
+(one hop, dated, two hops), test-time learning, long range, conflict resolution.
+
+Splits share no name and no value (names are pairs of syllables, divided by a
+residue) and no combination of sentence frame and relation; every word of a
+validation or test frame occurs in training. `instance(spec, split, seed, i)`
+depends on nothing but its arguments.
+"""
+
+import dataclasses
+import datetime
+import itertools
+import random
+from collections.abc import Sequence
+
+from mem_alpha import structs
+
+SPLITS = ('train', 'validation', 'test')
+KINDS = (
+    'accurate_retrieval',
+    'test_time_learning',
+    'long_range',
+    'conflict_resolution',
+)
+
+# Half as many starts as ends: byte-pair merges then meet at the syllables.
+_STARTS = [c + v for c in 'BDKLMRTV' for v in 'aeio']
+_ENDS = [c + e for c in 'bcdfghjkmpvxz' for e in ('an', 'ek', 'in', 'or')]
+_RELATIONS = (
+    'town',
+    'boss',
+    'friend',
+    'employer',
+    'pet',
+    'school',
+    'song',
+    'landlord',
+    'street',
+    'doctor',
+)
+_PERSONAL = ('boss', 'friend', 'landlord', 'doctor')
+_EVENTS = ('guest', 'goal', 'speaker', 'sender')
+_THEMES = (
+    ('train', 'hotel', 'flight', 'ticket'),
+    ('soup', 'bread', 'salad', 'cake'),
+    ('guitar', 'piano', 'drum', 'violin'),
+    ('roof', 'door', 'window', 'wall'),
+)
+_TIMES = ('today', 'tonight', 'now', 'again')
+_MOODS = ('fine', 'quiet', 'long', 'strange')
+
+_FRAMES = {
+    'fact': (
+        'The {r} of {s} is {v}.',
+        'I know that {s} has {v} as {r}.',
+        'For {s} the {r} is {v}.',
+        'We have {v} as the {r} of {s}.',
+        'I know that {v} is the {r} of {s}.',
+    ),
+    'change': (
+        'Now the {r} of {s} is {v}.',
+        'I know that {s} has {v} as new {r}.',
+        'For {s} the new {r} is {v}.',
+        'Now we have {v} as the {r} of {s}.',
+    ),
+    'event': (
+        'On {d} the {r} of {s} was {v}.',
+        'The {r} of {s} on {d} was {v}.',
+        'I know that on {d} the {r} of {s} was {v}.',
+    ),
+    'example': (
+        'Request {x} has label {v}.',
+        'Give label {v} to request {x}.',
+        'I know that request {x} has label {v}.',
+    ),
+    'topic': (
+        'We talk about {v} {t}.',
+        'Our topic is {v} {t}.',
+        'The talk is about {v} {t}.',
+    ),
+    'rumour': (
+        'Maybe the {r} of {s} is {v}.',
+        'I guess that {s} has {v} as {r}.',
+        'For {s} the {r} could be {v}.',
+        'I doubt that {v} is the {r} of {s}.',
+        'Never take {v} as the {r} of {s}.',
+    ),
+    'mention': (
+        'I forgot the {r} of {s}.',
+        'Ask {s} about the {r} {t}.',
+        'I doubt that we know the {r} of {s}.',
+    ),
+    'wrong_example': (
+        'Maybe request {x} has label {v}.',
+        'Never give label {v} to request {x}.',
+        'I doubt that request {x} has label {v}.',
+    ),
+    'chatter': (
+        'The weather is {m} {t}.',
+        'I had a {m} walk {t}.',
+        'Our day was {m} {t}.',
+        'It is so {m} {t}.',
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """How much of what an instance holds; counts are per `chunks` chunks.
+
+  Each unit of `facts` is a chain of two facts (for a two-hop question), one
+  plain fact and `changes` facts that are changed once later.
+  """
+
+  chunks: int = 5
+  facts: int = 1
+  changes: int = 2
+  events: int = 1
+  classes: int = 2
+  examples: int = 2  # per class
+  topics: int = 2
+  small_talk: int = 13
+  max_questions: int = 100
+
+
+def names(split: str) -> list[str]:
+  """The two-syllable names and values of a split; the splits are disjoint."""
+  return [start + end for start, end in _pairs(split)]
+
+
+def _pairs(split: str) -> list[tuple[str, str]]:
+  wanted = {'train': range(8), 'validation': (8,), 'test': (9,)}[split]
+  pairs = itertools.product(enumerate(_STARTS), enumerate(_ENDS))
+  return [(a, b) for (i, a), (j, b) in pairs if (7 * i + 3 * j) % 10 in wanted]
+
+
+def frames(split: str, family: str, relation: int) -> list[str]:
+  """The sentence frames that the split may combine with this relation.
+
+  Of n frames one is kept for test and one for validation, another pair for
+  each relation, so that every frame is met in training with other relations.
+  """
+  templates = _FRAMES[family]
+  n = len(templates)
+  wanted = {
+      'train': range(n - 2),
+      'validation': (n - 2,),
+      'test': (n - 1,),
+  }[split]
+  return [t for f, t in enumerate(templates) if (f + relation) % n in wanted]
+
+
+def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 70) -> Spec:
+  """The same mixture at about `tokens` tokens of chunks (1k to 500k and up)."""
+  times = max(1, round(tokens / tokens_per_chunk / spec.chunks))
+  grow = ('chunks', 'facts', 'events', 'small_talk')
+  return dataclasses.replace(
+      spec, **{name: getattr(spec, name) * times for name in grow}
+  )
+
+
+def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
+  """The `index`-th conversation of a split, a pure function of the arguments."""
+  if split not in SPLITS:
+    raise ValueError(f'split {split!r} is unknown; use one of {SPLITS}.')
+  rng = random.Random(f'{seed}/{split}/{index}')
+  build = _Builder(spec, split, rng)
+  build.add_facts()
+  build.add_events()
+  build.add_examples()
+  build.add_topics()
+  build.add_small_talk()
+  chunks, notes = build.layout()
+  questions = build.questions
+  if len(questions) > spec.max_questions:
+    questions = rng.sample(questions, spec.max_questions)
+  return structs.Instance(
+      instance_id=f'synthetic-{split}-{seed}-{index}',
+      source='synthetic',
+      chunks=chunks,
+      questions=tuple(questions),
+      notes=notes,
+  )
+
+
+class _Builder:
+  """Collects notes with a time in [0, 1), then lays them out over chunks."""
+
+  def __init__(self, spec: Spec, split: str, rng: random.Random):
+    self.spec, self.split, self.rng = spec, split, rng
+    self.pool = _pairs(split)
+    rng.shuffle(self.pool)
+    self.next_name = 0
+    self.placed: list[tuple[float, structs.Note]] = []
+    self.questions: list[structs.Question] = []
+    self.slots: list[tuple[str, int]] = []  # (subject, relation) of facts
+    self.themes: list[int] = []  # themes that have a label here
+
+  def name(self) -> str:
+    """A name not used so far; middle syllables once the short ones run out."""
+    turn, place = divmod(self.next_name, len(self.pool))
+    self.next_name += 1
+    start, end = self.pool[place]
+    return start + (_STARTS[turn - 1].lower() if turn else '') + end
+
+  def sentence(self, family: str, relation: int, **words: str) -> str:
+    allowed = frames(self.split, family, relation)
+    return self.rng.choice(allowed).format(**words)
+
+  def place(self, time, sentence, slot=None, kind=structs.Kind.SEMANTIC):
+    self.placed.append((time, structs.Note(sentence, slot, kind)))
+
+  def ask(self, text: str, answer: str, kind: str, metric: str = 'exact'):
+    self.questions.append(structs.Question(text, (answer,), kind, metric))
+
+  def fact(self, subject, relation, value, *, low=0.0, high=1.0, frame='fact'):
+    time = self.rng.uniform(low, high)
+    words = dict(r=_RELATIONS[relation], s=subject, v=value)
+    text = self.sentence(frame, relation, **words)
+    self.place(time, text, slot=(subject, _RELATIONS[relation]))
+    if frame == 'fact':
+      self.slots.append((subject, relation))
+    return time
+
+  def add_facts(self):
+    for _ in range(self.spec.facts):
+      self._chain()
+      subject, value = self.name(), self.name()
+      relation = self.rng.randrange(len(_RELATIONS))
+      self.fact(subject, relation, value)
+      self.ask(_what(subject, relation), value, KINDS[0])
+      for _ in range(self.spec.changes):
+        self._change()
+
+  def _chain(self):
+    """Two facts and a question that needs both."""
+    person, other, value = self.name(), self.name(), self.name()
+    first = _RELATIONS.index(self.rng.choice(_PERSONAL))
+    others = [r for r in range(len(_RELATIONS)) if r != first]
+    second = self.rng.choice(others)
+    self.fact(person, first, other)
+    self.fact(other, second, value)
+    text = f'the {_RELATIONS[first]} of {person}'
+    self.ask(f'What is the {_RELATIONS[second]} of {text}?', value, KINDS[0])
+
+  def _change(self):
+    subject, old, new = self.name(), self.name(), self.name()
+    relation = self.rng.randrange(len(_RELATIONS))
+    time = self.fact(subject, relation, old, high=0.5)
+    self.fact(subject, relation, new, low=time, frame='change')
+    self.ask(_what(subject, relation), new, KINDS[3])
+
+  def add_events(self):
+    for _ in range(self.spec.events):
+      subject, value = self.name(), self.name()
+      event = self.rng.randrange(len(_EVENTS))
+      date = _day(self.rng.randrange(366))
+      words = dict(r=_EVENTS[event], s=subject, v=value, d=date)
+      text = self.sentence('event', event, **words)
+      slot = (subject, _EVENTS[event], date)
+      self.place(self.rng.random(), text, slot, structs.Kind.EPISODIC)
+      text = f'What was the {_EVENTS[event]} of {subject} on {date}?'
+      self.ask(text, value, KINDS[0])
+
+  def add_examples(self):
+    """Each class is a theme with a label; a question shares a theme word."""
+    self.themes = self.rng.sample(range(len(_THEMES)), self.spec.classes)
+    for theme in self.themes:
+      label = self.name()
+      nouns = self.rng.sample(_THEMES[theme], len(_THEMES[theme]))
+      for e in range(self.spec.examples):
+        request = self._request(nouns[e % 3 : e % 3 + 2])
+        text = self.sentence('example', theme, x=request, v=label)
+        self.place(self.rng.random(), text, slot=('request', request))
+      asked = self._request([nouns[1], nouns[-1]])
+      text = f'What is the label of request {asked}?'
+      self.ask(text, label, KINDS[1])
+
+  def _request(self, nouns: list[str]) -> str:
+    return ' '.join(self.rng.sample(nouns, 2))
+
+  def add_topics(self):
+    topics = [self.name() for _ in range(self.spec.topics)]
+    for topic in topics:
+      when = self.rng.randrange(len(_TIMES))
+      text = self.sentence('topic', when, v=topic, t=_TIMES[when])
+      slot = ('topic', topic)
+      self.place(self.rng.random(), text, slot, structs.Kind.CORE)
+    text = 'What was it all about?'
+    self.ask(text, ' '.join(topics), KINDS[2], 'token_f1')
+
+  def add_small_talk(self):
+    kinds = ('rumour', 'mention', 'rumour', 'wrong_example', 'chatter')
+    for n in range(self.spec.small_talk):
+      frame = kinds[n % len(kinds)]
+      self.place(self.rng.random(), getattr(self, f'_{frame}')())
+
+  def _rumour(self) -> str:
+    subject, relation = self.rng.choice(self.slots)
+    words = dict(r=_RELATIONS[relation], s=subject, v=self.name())
+    return self.sentence('rumour', relation, **words)
+
+  def _mention(self) -> str:
+    subject, relation = self.rng.choice(self.slots)
+    when = self.rng.choice(_TIMES)
+    words = dict(r=_RELATIONS[relation], s=subject, t=when)
+    return self.sentence('mention', relation, **words)
+
+  def _wrong_example(self) -> str:
+    theme = self.rng.choice(self.themes)
+    request = self._request(self.rng.sample(_THEMES[theme], 2))
+    return self.sentence('wrong_example', theme, x=request, v=self.name())
+
+  def _chatter(self) -> str:
+    mood = self.rng.randrange(len(_MOODS))
+    when = self.rng.choice(_TIMES)
+    return self.sentence('chatter', mood, m=_MOODS[mood], t=when)
+
+  def layout(self):
+    """Chunks as text, and the notes of each chunk in its sentence order."""
+    in_order = [n for _, n in sorted(self.placed, key=lambda item: item[0])]
+    chunks, notes = [], []
+    for c in range(self.spec.chunks):
+      low = c * len(in_order) // self.spec.chunks
+      high = (c + 1) * len(in_order) // self.spec.chunks
+      members = in_order[low:high]
+      turn = self.rng.randint(1, max(1, len(members) - 1))
+      lines = [f'[{_date(c)}]', 'User:']
+      lines += [note.sentence for note in members[:turn]]
+      lines += ['Assistant:'] + [note.sentence for note in members[turn:]]
+      chunks.append('\n'.join(lines) + '\n')
+      notes.append(tuple(members))
+    return tuple(chunks), tuple(notes)
+
+
+def _what(subject: str, relation: int) -> str:
+  return f'What is the {_RELATIONS[relation]} of {subject}?'
+
+
+def _day(number: int) -> str:
+  day = datetime.date(2024, 1, 1) + datetime.timedelta(days=number)
+  return f'{day.day} {day:%B}'
+
+
+def _date(chunk: int) -> str:
+  day = datetime.date(2024, 1, 1) + datetime.timedelta(days=chunk)
+  return f'{day.day} {day:%B} {day.year}'
+
+
+class Dataset(Sequence):
+  """`count` conversations of a split, made when they are asked for."""
+
+  def __init__(self, spec: Spec, split: str, seed: int, count: int):
+    self.spec, self.split, self.seed, self.count = spec, split, seed, count
+
+  def __len__(self) -> int:
+    return self.count
+
+  def __getitem__(self, index):
+    places = range(self.count)[index]
+    if isinstance(places, range):
+      return [instance(self.spec, self.split, self.seed, i) for i in places]
+    return instance(self.spec, self.split, self.seed, places)

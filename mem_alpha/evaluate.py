@@ -1,0 +1,171 @@
+"""The result table of a run: every system on the same test instances.
+
+`python -m mem_alpha.main --mode=evaluate --config=... --workdir=...` makes the
+table of a finished run again from its snapshots. Decoding is greedy. Nothing
+here is chosen: snapshots were picked on validation data.
+"""
+
+import json
+import pathlib
+
+import jax
+from absl import logging
+
+from mem_alpha import build
+from mem_alpha import checkpoint
+from mem_alpha import files
+from mem_alpha import metrics as metrics_lib
+from mem_alpha.agent import tools
+from mem_alpha.agent import writer as script
+from mem_alpha.evals import report
+from mem_alpha.evals import score
+from mem_alpha.evals import summary
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import writers
+
+
+class Parts:
+  """What training and evaluation build alike from a config."""
+
+  def __init__(self, config, workdir: pathlib.Path):
+    self.config, self.workdir = config, workdir
+    self.tokenizer = build.tokenizer(config, workdir / 'tokenizer')
+    self.cfg, self.first_params = build.model(config, self.tokenizer)
+    self.spec = build.episode_spec(config, self.tokenizer)
+    self.reader = build.reader(config)
+    self._runners: dict[int, episode.Runner] = {}
+
+  def runner(self, batch: int) -> episode.Runner:
+    """One per batch size, so that equal shapes are compiled once."""
+    if batch not in self._runners:
+      self._runners[batch] = episode.Runner(
+          self.spec, self.tokenizer, batch=batch
+      )
+    return self._runners[batch]
+
+  def instances(self, split: str, count: int):
+    return build.instances(self.config, split, count, self.tokenizer)
+
+  def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
+    """The model as a writer; greedy decoding draws nothing from the key."""
+    return writers.sampled(
+        self.cfg,
+        params,
+        jax.random.key(0) if key is None else key,
+        sampling=build.sampling(self.config, self.tokenizer, greedy=greedy),
+        prompt_tokens=self.config.prompt.tokens,
+    )
+
+  def script(self, calls: writers.Script, name: str) -> episode.Writer:
+    seed = f'{self.config.seed}/{name}'
+    return writers.scripted(calls, self.tokenizer, seed=seed)
+
+  def evaluate(self, instances, writer) -> score.Evaluation:
+    runner = self.runner(self.config.eval.batch)
+    return score.evaluate(runner, instances, writer, self.reader)
+
+
+def run(config, workdir: pathlib.Path) -> None:
+  """Evaluates the snapshots of a finished training run once more."""
+  build.check(config)
+  if not (workdir / 'checkpoints').is_dir():
+    raise FileNotFoundError(
+        f'{workdir} has no checkpoints to evaluate: train there first, or '
+        'name the --workdir of a finished run.'
+    )
+  parts = Parts(config, workdir)
+  with checkpoint.Store(workdir / 'checkpoints') as store:
+    info = store.peek() or {}
+    finish(parts, store, seconds=info.get('seconds', 0.0))
+
+
+def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
+  """Reads the test split, prints the table and writes summary and report."""
+  like = {'params': parts.first_params()}
+  agents = {'untrained': like['params']}
+  for system, name in (('warm_start', 'warm_start'), ('grpo', 'best')):
+    agents[system] = store.restore(like, name=name).state['params']
+  test = parts.instances('test', parts.config.eval.test)
+  rows, found = {}, {}
+  for system, writer in _systems(parts, agents, test).items():
+    logging.info('Evaluating %s on %d test instances.', system, len(test))
+    found[system] = parts.evaluate(test, writer)
+    rows[system] = found[system].row
+    files.write_text(
+        parts.workdir / 'eval' / f'{system}.jsonl',
+        ''.join(json.dumps(p) + '\n' for p in found[system].predictions),
+    )
+  summary.write(
+      parts.workdir / 'summary.json',
+      rows,
+      comparisons=_comparisons(found, parts.config.seed),
+      test_instances=len(test),
+      test_questions=len(found['grpo'].predictions),
+      seed=parts.config.seed,
+      seconds=round(seconds, 1),
+  )
+  report.write(
+      parts.workdir / 'report.html',
+      title=f'mem_alpha: {parts.workdir.name}',
+      table_rows=rows,
+      metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
+      trajectory=trajectory(parts, agents['grpo']),
+  )
+  print(summary.table(rows))
+
+
+def _systems(parts: Parts, agents, test) -> dict[str, episode.Writer]:
+  """The rows of the table, in its order."""
+  systems = {
+      'no_memory': parts.script(lambda *_: [], 'no_memory'),
+      'scripted': parts.script(build.teacher(parts.config), 'scripted'),
+  }
+  if all(instance.notes for instance in test):
+    perfect = writers.annotated(script.PERFECT, show=None)
+    systems['perfect'] = parts.script(perfect, 'perfect')
+  for system, params in agents.items():
+    systems[system] = parts.agent(params, greedy=True)
+  return systems
+
+
+def _comparisons(found, seed: int) -> dict[str, dict[str, float]]:
+  """GRPO minus each other system, paired by instance, with 95 % intervals."""
+  result = {}
+  for system, evaluation in found.items():
+    if system != 'grpo':
+      estimate = summary.difference(
+          found['grpo'].records, evaluation.records, seed=seed
+      )
+      result[f'grpo_minus_{system}'] = dict(vars(estimate))
+  return result
+
+
+def trajectory(parts: Parts, params) -> list[dict]:
+  """One validation conversation, chunk by chunk, for the report."""
+  instance = parts.instances('validation', 1)[0]
+  rollouts = parts.runner(parts.config.eval.batch).run(
+      [instance],
+      parts.agent(params, greedy=True),
+      parts.reader,
+      keep_history=True,
+  )
+  return [
+      dict(
+          chunk=turn.chunk,
+          text=instance.chunks[turn.chunk],
+          response=turn.text,
+          calls=[
+              dict(call=_describe(call), status=status.name)
+              for call, status in zip(turn.calls, turn.statuses)
+          ],
+          memory=[
+              f'{entry.kind.name.lower()}: {entry.text}'
+              for entry in rollouts.history[turn.chunk][0]
+          ],
+      )
+      for turn in rollouts.turns[0]
+  ]
+
+
+def _describe(call) -> str:
+  return tools.render_call(call) if call.action else 'not a call'

@@ -1,0 +1,126 @@
+"""Losses on log-probabilities of responses: arrays in, (loss, metrics) out.
+
+The policy loss is PPO's clipped objective with one advantage per turn (GRPO,
+arXiv 2402.03300, equation 3, without its KL term) and the two clip widths of
+DAPO (arXiv 2503.14476, section 3.1). Supervised fine-tuning is the mean
+negative log-probability of the same tokens.
+
+Every figure is a sum over tokens divided by a count. Counts of the whole batch
+can be passed in, so figures of micro-batches add up to those of the batch.
+
+`response_BN` marks the tokens that were sampled, end-of-turn included;
+`weight_B` is 0 for rows that only fill the batch.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+AGGREGATIONS = ('token', 'turn')
+MAX_LOG_RATIO = 20.0  # exp of more would overflow; its gradient is zero
+
+
+class Totals(NamedTuple):
+  """What sums are divided by."""
+
+  tokens: jax.Array
+  turns: jax.Array
+
+
+def totals(response_BN, weight_B) -> Totals:
+  """Counts the trained tokens, and the turns that have any."""
+  trained_BN = _trained(response_BN, weight_B)
+  return Totals(trained_BN.sum(), (weight_B * trained_BN.any(1)).sum())
+
+
+def policy_loss(
+  logp_BN,
+  old_logp_BN,
+  adv_B,
+  response_BN,
+  weight_B,
+  *,
+  clip_low: float,
+  clip_high: float,
+  dual_clip: float | None = None,
+  aggregation: str,
+  total: Totals | None = None,
+):
+  """Clipped policy gradient.
+
+  `dual_clip` bounds the loss of a token with a negative advantage at that
+  multiple of it (arXiv 1912.09729, section 3.3); None is off.
+  """
+  total = total or totals(response_BN, weight_B)
+  trained_BN = _trained(response_BN, weight_B)
+  # Selected before exp: whatever stands in padding, its gradient is zero.
+  log_ratio_BN = jnp.where(response_BN, logp_BN - old_logp_BN, 0)
+  log_ratio_BN = jnp.clip(log_ratio_BN, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+  ratio_BN = jnp.exp(log_ratio_BN)
+  bounded_BN = jnp.clip(ratio_BN, 1 - clip_low, 1 + clip_high)
+  adv_B1 = adv_B[:, None]
+  free_BN = ratio_BN * adv_B1
+  gain_BN = jnp.minimum(free_BN, bounded_BN * adv_B1)
+  if dual_clip is not None:
+    floor_BN = jnp.maximum(gain_BN, dual_clip * adv_B1)
+    gain_BN = jnp.where(adv_B1 < 0, floor_BN, gain_BN)
+  share_BN = _share(response_BN, weight_B, total, aggregation)
+  return -(share_BN * gain_BN).sum(), {
+    'ratio/mean': _mean(ratio_BN, trained_BN, total),
+    'clip_frac': _mean(gain_BN != free_BN, trained_BN, total),
+    # Two estimates of KL(sampler || trainer) from the sampler's own tokens.
+    'kl/k1': _mean(-log_ratio_BN, trained_BN, total),
+    'kl/k3': _mean(jnp.expm1(log_ratio_BN) - log_ratio_BN, trained_BN, total),
+  }
+
+
+def sft_loss(
+  logp_BN,
+  response_BN,
+  weight_B,
+  *,
+  aggregation: str,
+  total: Totals | None = None,
+):
+  """Negative log-probability of the response."""
+  total = total or totals(response_BN, weight_B)
+  logp_BN = jnp.where(response_BN, logp_BN, 0)
+  share_BN = _share(response_BN, weight_B, total, aggregation)
+  return -(share_BN * logp_BN).sum(), {
+    'nll': -_mean(logp_BN, _trained(response_BN, weight_B), total),
+  }
+
+
+def token_mean(value_BN, response_BN, weight_B, *, total: Totals | None = None):
+  """Mean over the trained tokens, such as of an entropy."""
+  total = total or totals(response_BN, weight_B)
+  value_BN = jnp.where(response_BN, value_BN, 0)
+  return _mean(value_BN, _trained(response_BN, weight_B), total)
+
+
+def _trained(response_BN, weight_B):
+  return response_BN * weight_B[:, None].astype(jnp.float32)
+
+
+def _mean(value_BN, trained_BN, total):
+  return (value_BN * trained_BN).sum() / _nonzero(total.tokens)
+
+
+def _share(response_BN, weight_B, total, aggregation):
+  """Each token's part of the loss; the parts of a batch sum to one."""
+  trained_BN = _trained(response_BN, weight_B)
+  if aggregation == 'token':
+    return trained_BN / _nonzero(total.tokens)
+  if aggregation == 'turn':
+    length_B1 = jnp.maximum(response_BN.sum(1, keepdims=True), 1)
+    return trained_BN / length_B1 / _nonzero(total.turns)
+  raise ValueError(
+    f'no aggregation is called {aggregation!r}: choose one of '
+    f'{", ".join(AGGREGATIONS)}'
+  )
+
+
+def _nonzero(count):
+  """A batch without a trained token has a loss of 0, not of 0 / 0."""
+  return jnp.where(count > 0, count, 1)

@@ -1,0 +1,60 @@
+"""python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
+
+--mode=train (default) trains and ends with the result table; it continues what
+was interrupted in the same workdir. --mode=evaluate makes the table again. Any
+knob of configs/base.py can be set: --config.grpo.steps=20.
+"""
+
+import os
+import pathlib
+import sys
+
+# XLA's CPU thread pool can deadlock when devices outnumber cores.
+os.environ.setdefault('NPROC', '16')
+
+import jax
+from absl import app
+from absl import flags
+from absl import logging
+from ml_collections import config_flags
+
+from mem_alpha import build
+from mem_alpha import evaluate
+from mem_alpha import train
+
+_MODES = {'train': train.run, 'evaluate': evaluate.run}
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'A file of configs/, such as configs/embedded.py.'
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Everything is written here.')
+_MODE = flags.DEFINE_enum('mode', 'train', list(_MODES), 'What to do.')
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    sys.exit(f'Unknown argument {argv[1]!r}: write --config.name=value.')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax reports every file
+  try:
+    config = _CONFIG.value
+    with jax.set_mesh(build.device_mesh(config)):
+      logging.info('Devices: %s', jax.devices())
+      _MODES[_MODE.value](config, pathlib.Path(_WORKDIR.value))
+  except (ValueError, FileNotFoundError, OSError) as error:
+    if logging.level_debug():
+      raise
+    sys.exit(f'mem_alpha: {error}')
+
+
+def cli() -> None:
+  """Entry point: flag errors are one sentence too."""
+  flags.mark_flags_as_required(['config', 'workdir'])
+  try:
+    app.run(main)
+  except (AttributeError, TypeError, KeyError) as error:
+    sys.exit(f'mem_alpha: {error}')
+
+
+if __name__ == '__main__':
+  cli()

@@ -1,0 +1,419 @@
+"""One decoder for Qwen3, Qwen2.5, Llama (SmolLM2) and the embedded tier.
+
+NNX modules declare: names, shapes, initial values and shardings. Pure
+functions drive: `params` is a nested dict of float32 arrays and every function
+takes (cfg, params, ...). Three ways in share one block:
+
+1. `forward`: whole rows, packed or padded, for training. Layers are scanned.
+2. `prefill`: left-padded prompts; also fills the key-value cache.
+3. `decode_step`: one token per row, written to the cache at one common index.
+
+All return hidden states; `logits` and `target_log_probs` apply the head.
+Parameters are split over 'fsdp' at rest, gathered per layer where they are
+used, and stay split over 'tp' (see mesh.py).
+
+The embedded tier adds one thing: before attention a token takes in a weighted
+sum of the `canon` tokens before it (Canon-A, arXiv 2512.17351). It finds what
+followed the same few words earlier after far fewer steps of training.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from mem_alpha import mesh
+from mem_alpha.models import attention
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Shape of a decoder; hashable, so it can be a static argument."""
+
+  vocab_size: int
+  num_layers: int
+  width: int
+  num_heads: int
+  num_kv_heads: int
+  head_width: int
+  ff: int
+  rope_theta: float = 1e4
+  # Llama 3: factor, low_freq_factor, high_freq_factor, original positions.
+  rope_scaling: tuple[float, float, float, float] | None = None
+  norm_eps: float = 1e-6
+  qk_norm: bool = False  # Qwen3
+  attention_bias: bool = False  # Qwen2.5: on query, key and value
+  tied: bool = True  # the head is the embedding
+  canon: int = 0  # past tokens that are mixed in before attention; 0: off
+  dtype: str = 'float32'  # of activations; parameters are float32
+
+  def __post_init__(self):
+    if self.num_heads % self.num_kv_heads:
+      raise ValueError(
+        f'num_heads={self.num_heads} must be a multiple of '
+        f'num_kv_heads={self.num_kv_heads}'
+      )
+    if self.head_width % 2:
+      raise ValueError(f'head_width={self.head_width} must be even for rope')
+    if self.rope_scaling is not None and len(self.rope_scaling) != 4:
+      raise ValueError(
+        'rope_scaling is (factor, low_freq_factor, high_freq_factor, '
+        f'original positions), got {self.rope_scaling}'
+      )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Cache:
+  """Keys and values of the tokens so far; S is a fixed capacity.
+
+  Keys and values are one array per layer, which measures fastest on CPU: a
+  step writes one column of each in place and copies nothing. `index` is the
+  column that the next token is written to, in every row.
+  """
+
+  k_BKSH: tuple[jax.Array, ...]
+  v_BKSH: tuple[jax.Array, ...]
+  valid_BS: jax.Array
+  index: jax.Array
+  position_B: jax.Array  # of the next token, padding not counted
+  past_BWD: tuple[jax.Array | None, ...]  # last `canon` attention inputs
+
+
+class Block(nnx.Module):
+  """One layer. Holds parameters; never changes itself."""
+
+  def __init__(self, cfg: Config, rngs: nnx.Rngs):
+    D, F, H = cfg.width, cfg.ff, cfg.head_width
+    K, G = cfg.num_kv_heads, cfg.num_heads // cfg.num_kv_heads
+    small = (2 * cfg.num_layers) ** -0.5  # keeps the residual sum near one
+    normal = functools.partial(_normal, rngs)
+    self.attention_norm = _constant(1, (D,))
+    if cfg.canon:
+      self.canon = normal((cfg.canon, D), (None, None), cfg.canon**-0.5)
+    self.query = normal((D, K, G, H), ('fsdp', 'tp', None, None), D**-0.5)
+    self.key = normal((D, K, H), ('fsdp', 'tp', None), D**-0.5)
+    self.value = normal((D, K, H), ('fsdp', 'tp', None), D**-0.5)
+    self.out = normal(
+      (K, G, H, D), ('tp', None, None, 'fsdp'), small * (K * G * H) ** -0.5
+    )
+    if cfg.attention_bias:
+      self.query_bias = _constant(0, (K, G, H), 'tp', None, None)
+      self.key_bias = _constant(0, (K, H), 'tp', None)
+      self.value_bias = _constant(0, (K, H), 'tp', None)
+    if cfg.qk_norm:
+      self.query_norm = _constant(1, (H,))
+      self.key_norm = _constant(1, (H,))
+    self.ff_norm = _constant(1, (D,))
+    self.gate = normal((D, F), ('fsdp', 'tp'), D**-0.5)
+    self.up = normal((D, F), ('fsdp', 'tp'), D**-0.5)
+    self.down = normal((F, D), ('tp', 'fsdp'), small * F**-0.5)
+
+  def attention_input(self, cfg, x_BTD, position_BT, past_BWD=None):
+    """Normed tokens with their neighbours mixed in, and the new past.
+
+    Neighbours further back than the start of the segment count as zero.
+    """
+    h_BTD = _rms_norm(x_BTD, self.attention_norm[...], cfg.norm_eps)
+    if not cfg.canon:
+      return h_BTD, None
+    T, W = h_BTD.shape[1], cfg.canon
+    if past_BWD is None:
+      all_BSD = jnp.pad(h_BTD, ((0, 0), (W, 0), (0, 0)))
+    else:
+      all_BSD = jnp.concatenate([past_BWD, h_BTD], axis=1)
+    taps_WD = self.canon[...].astype(cfg.dtype)
+    for w in range(1, W + 1):
+      near_BTD = all_BSD[:, W - w : W - w + T]
+      near_BTD = jnp.where(position_BT[..., None] >= w, near_BTD, 0)
+      h_BTD += taps_WD[w - 1] * near_BTD
+    return h_BTD, all_BSD[:, T:]
+
+  def qkv(self, cfg, h_BTD, rope):
+    """Queries [B, T, K, G, H]; keys and values [B, T, K, H]."""
+    q_BTKGH = _project(h_BTD, _use(self.query, cfg, None, 'tp', None, None))
+    k_BTKH = _project(h_BTD, _use(self.key, cfg, None, 'tp', None))
+    v_BTKH = _project(h_BTD, _use(self.value, cfg, None, 'tp', None))
+    if cfg.attention_bias:
+      q_BTKGH += self.query_bias[...].astype(cfg.dtype)
+      k_BTKH += self.key_bias[...].astype(cfg.dtype)
+      v_BTKH += self.value_bias[...].astype(cfg.dtype)
+    if cfg.qk_norm:
+      q_BTKGH = _rms_norm(q_BTKGH, self.query_norm[...], cfg.norm_eps)
+      k_BTKH = _rms_norm(k_BTKH, self.key_norm[...], cfg.norm_eps)
+    q_BTKGH = attention.rotate(q_BTKGH, *rope)
+    return q_BTKGH, attention.rotate(k_BTKH, *rope), v_BTKH
+
+  def finish(self, cfg, x_BTD, a_BTKGH):
+    """The rest of the layer, from the attention's output on."""
+    out_KGHD = _use(self.out, cfg, 'tp', None, None, None)
+    x_BTD += _contract(a_BTKGH, out_KGHD)
+    h_BTD = _rms_norm(x_BTD, self.ff_norm[...], cfg.norm_eps)
+    gate_BTF = _project(h_BTD, _use(self.gate, cfg, None, 'tp'))
+    up_BTF = _project(h_BTD, _use(self.up, cfg, None, 'tp'))
+    down_FD = _use(self.down, cfg, 'tp', None)
+    return x_BTD + _contract(jax.nn.silu(gate_BTF) * up_BTF, down_FD)
+
+
+class Decoder(nnx.Module):
+  """Embedding, stacked layers (axis 0 of every leaf of blocks), norm, head."""
+
+  def __init__(self, cfg: Config, rngs: nnx.Rngs):
+    V, D = cfg.vocab_size, cfg.width
+    self.embed = _normal(rngs, (V, D), ('tp', 'fsdp'), D**-0.5)
+    keys = jax.random.split(rngs.params(), cfg.num_layers)
+    self.blocks = jax.vmap(lambda key: Block(cfg, nnx.Rngs(key)))(keys)
+    self.norm = _constant(1, (D,))
+    if not cfg.tied:
+      self.head = _normal(rngs, (V, D), ('tp', 'fsdp'), D**-0.5)
+
+
+def init(cfg: Config, key: jax.Array):
+  """Random parameters, placed on the mesh in use."""
+  _check_mesh(cfg)
+  return _init(cfg, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(cfg, key):
+  model = Decoder(cfg, nnx.Rngs(key))
+  return nnx.to_pure_dict(nnx.state(model, graph=False))
+
+
+def forward(cfg: Config, params, tokens_BT, segment_BT, *, remat=False):
+  """Hidden states of whole rows, final norm applied.
+
+  Segment 0 is padding; tokens see earlier tokens of their own segment, and
+  positions count from the start of it. `remat` recomputes each layer in the
+  backward pass instead of storing its insides.
+  """
+  return _rows(cfg, params, tokens_BT, segment_BT, remat=remat)[0]
+
+
+def prefill(cfg: Config, params, tokens_BT, valid_BT, *, capacity):
+  """Reads left-padded prompts; returns the last hidden state and the cache.
+
+  `capacity` counts prompt and response columns together.
+  """
+  if capacity < tokens_BT.shape[1]:
+    raise ValueError(
+      f'capacity={capacity} cannot hold prompts of {tokens_BT.shape[1]} tokens'
+    )
+  segment_BT = mesh.place(valid_BT, 'fsdp', None).astype(jnp.int32)
+  x_BTD, (k_LBTKH, v_LBTKH, past_LBWD) = _rows(
+    cfg, params, tokens_BT, segment_BT, keep=True
+  )
+  room = capacity - tokens_BT.shape[1]
+  layers = range(cfg.num_layers)
+
+  def columns(y_LBTKH):
+    y_LBKTH = y_LBTKH.swapaxes(2, 3)
+    pad = ((0, 0), (0, 0), (0, room), (0, 0))
+    return tuple(jnp.pad(y_LBKTH[i], pad) for i in layers)
+
+  return x_BTD[:, -1], Cache(
+    k_BKSH=columns(k_LBTKH),
+    v_BKSH=columns(v_LBTKH),
+    valid_BS=jnp.pad(segment_BT > 0, ((0, 0), (0, room))),
+    index=jnp.int32(tokens_BT.shape[1]),
+    position_B=segment_BT.sum(1),
+    past_BWD=tuple(past_LBWD[i] if cfg.canon else None for i in layers),
+  )
+
+
+def decode_step(cfg: Config, params, token_B, cache: Cache):
+  """Reads one token per row; returns its hidden state and the new cache.
+
+  The caller sees to it that the cache has room: a write past its capacity
+  would land on the last column.
+  """
+  model = _model(cfg, params)
+  position_B1 = cache.position_B[:, None]
+  rope = _rope(cfg, position_B1)
+  write = functools.partial(
+    jax.lax.dynamic_update_slice_in_dim, start_index=cache.index
+  )
+  yes_B1 = jnp.ones_like(position_B1, bool)
+  valid_BS = write(cache.valid_BS, yes_B1, axis=1)
+  k_BKSH, v_BKSH = list(cache.k_BKSH), list(cache.v_BKSH)
+  past_BWD = list(cache.past_BWD)
+  x_BTD = _embed(cfg, model, mesh.place(token_B, 'fsdp')[:, None])
+  for i in range(cfg.num_layers):
+    block = jax.tree.map(lambda leaf: leaf[i], model.blocks)
+    h_BTD, past_BWD[i] = block.attention_input(
+      cfg, x_BTD, position_B1, past_BWD[i]
+    )
+    q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
+    k_BKSH[i] = write(k_BKSH[i], k_BTKH.swapaxes(1, 2), axis=2)
+    v_BKSH[i] = write(v_BKSH[i], v_BTKH.swapaxes(1, 2), axis=2)
+    a_BKGH = attention.attend_cached(
+      q_BTKGH[:, 0], k_BKSH[i], v_BKSH[i], valid_BS
+    )
+    x_BTD = block.finish(cfg, x_BTD, a_BKGH[:, None])
+  return _rms_norm(x_BTD[:, 0], model.norm[...], cfg.norm_eps), Cache(
+    k_BKSH=tuple(k_BKSH),
+    v_BKSH=tuple(v_BKSH),
+    valid_BS=valid_BS,
+    index=cache.index + 1,
+    position_B=cache.position_B + 1,
+    past_BWD=tuple(past_BWD),
+  )
+
+
+def logits(cfg: Config, params, x):
+  """Scores of the next token, float32 [..., V], vocabulary not split."""
+  scores = _scores(cfg, _model(cfg, params), x)
+  return mesh.place(scores, 'fsdp', *[None] * (scores.ndim - 1))
+
+
+def target_log_probs(
+  cfg: Config, params, x_BTD, target_BT, *, temperature=1.0, chunk=128
+):
+  """Log-probability of each target and entropy of each distribution.
+
+  Works on `chunk` columns at a time and recomputes them in the backward
+  pass, so that [B, T, V] never exists.
+  """
+  model = _model(cfg, params)
+  B, T, D = x_BTD.shape
+  chunk = min(chunk, T)
+  count = -(-T // chunk)
+  pad = count * chunk - T
+
+  @jax.checkpoint
+  def columns(args):
+    x_BTD, target_BT = args
+    score_BTV = _scores(cfg, model, x_BTD) / temperature
+    logp_BTV = jax.nn.log_softmax(score_BTV)
+    hit_BTV = jnp.arange(cfg.vocab_size) == target_BT[..., None]
+    logp_BT = jnp.where(hit_BTV, logp_BTV, 0).sum(-1)
+    return logp_BT, -(jnp.exp(logp_BTV) * logp_BTV).sum(-1)
+
+  target_BT = mesh.place(target_BT, 'fsdp', None)
+  x_BTD = jnp.pad(x_BTD, ((0, 0), (0, pad), (0, 0)))
+  target_BT = jnp.pad(target_BT, ((0, 0), (0, pad)))
+  x_CBTD = x_BTD.reshape(B, count, chunk, D).swapaxes(0, 1)
+  target_CBT = target_BT.reshape(B, count, chunk).swapaxes(0, 1)
+  logp_CBT, entropy_CBT = jax.lax.map(columns, (x_CBTD, target_CBT))
+  join = lambda y_CBT: y_CBT.swapaxes(0, 1).reshape(B, -1)[:, :T]
+  return join(logp_CBT), join(entropy_CBT)
+
+
+def _rows(cfg, params, tokens_BT, segment_BT, *, remat=False, keep=False):
+  """Hidden states and, with `keep`, what a cache holds of every layer."""
+  model = _model(cfg, params)
+  segment_BT = mesh.place(segment_BT, 'fsdp', None)
+  position_BT = attention.segment_positions(segment_BT)
+  rope = _rope(cfg, position_BT)
+
+  def layer(x_BTD, block):
+    h_BTD, past_BWD = block.attention_input(cfg, x_BTD, position_BT)
+    q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
+    a_BTKGH = attention.attend(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+    kept = (k_BTKH, v_BTKH, past_BWD) if keep else None
+    return block.finish(cfg, x_BTD, a_BTKGH), kept
+
+  layer = jax.checkpoint(layer) if remat else layer
+  x_BTD = _embed(cfg, model, mesh.place(tokens_BT, 'fsdp', None))
+  x_BTD, kept = jax.lax.scan(layer, x_BTD, model.blocks)
+  return _rms_norm(x_BTD, model.norm[...], cfg.norm_eps), kept
+
+
+@functools.cache
+def _graphdef(cfg):
+  abstract = nnx.eval_shape(lambda: Decoder(cfg, nnx.Rngs(0)))
+  return nnx.split(abstract, graph=False)[0]
+
+
+def _model(cfg, params) -> Decoder:
+  return nnx.merge(_graphdef(cfg), params)
+
+
+def _check_mesh(cfg):
+  """The mesh must divide what it splits."""
+  for axis, names in (
+    ('tp', ('num_kv_heads', 'ff', 'vocab_size')),
+    ('fsdp', ('width',)),
+  ):
+    for name in names:
+      if getattr(cfg, name) % mesh.size(axis):
+        raise ValueError(
+          f'{name}={getattr(cfg, name)} cannot be split over '
+          f'{mesh.size(axis)} devices (mesh axis {axis})'
+        )
+
+
+def _normal(rngs, shape, axes, scale):
+  value = scale * jax.random.normal(rngs.params(), shape)
+  return nnx.Param(mesh.place(value, *axes))
+
+
+def _constant(value, shape, *axes):
+  full = jnp.full(shape, value, jnp.float32)
+  return nnx.Param(mesh.place(full, *(axes or [None] * len(shape))))
+
+
+def _use(param, cfg, *axes):
+  """A weight in the compute dtype, gathered over 'fsdp'."""
+  return mesh.place(param[...].astype(cfg.dtype), *axes)
+
+
+def _rms_norm(x, scale_D, eps):
+  y = x.astype(jnp.float32)
+  y *= jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + eps)
+  return (y * scale_D).astype(x.dtype)
+
+
+def _rope(cfg, position_BT):
+  return attention.rope(
+    position_BT,
+    head_width=cfg.head_width,
+    theta=cfg.rope_theta,
+    scaling=cfg.rope_scaling,
+  )
+
+
+def _embed(cfg, model, tokens_BT):
+  embed_VD = _use(model.embed, cfg, 'tp', None)
+  whole = mesh.spec('fsdp', None, None)
+  return embed_VD.at[tokens_BT].get(out_sharding=whole)
+
+
+def _project(x_BTD, w):
+  """x [B, T, D] times w [D, ...], of which the first trailing axis is on tp.
+
+  Folded into one plain product, which is much faster on CPU, backward above
+  all, than a product with several axes.
+  """
+  B, T, D = x_BTD.shape
+  x_RD = _reshape(x_BTD, (B * T, D), 'fsdp', None)
+  w_DF = _reshape(w, (D, -1), None, 'tp')
+  shape = (B, T, *w.shape[1:])
+  return _reshape(x_RD @ w_DF, shape, 'fsdp', None, 'tp')
+
+
+def _contract(x, w):
+  """x [B, T, ...] times w [..., D]: sums over what `_project` split."""
+  B, T, D = *x.shape[:2], w.shape[-1]
+  x_RF = _reshape(x, (B * T, -1), 'fsdp', 'tp')
+  w_FD = _reshape(w, (-1, D), 'tp', None)
+  out = mesh.spec('fsdp', None)
+  y_RD = jnp.einsum('RF,FD->RD', x_RF, w_FD, out_sharding=out)
+  return _reshape(y_RD, (B, T, D), 'fsdp', None, None)
+
+
+def _reshape(x, shape, *axes):
+  rest = x.size // -math.prod(shape) if -1 in shape else -1
+  shape = tuple(rest if n == -1 else n for n in shape)
+  axes += (None,) * (len(shape) - len(axes))
+  return jax.lax.reshape(x, shape, out_sharding=mesh.spec(*axes))
+
+
+def _scores(cfg, model, x):
+  head_VD = _use(model.embed if cfg.tied else model.head, cfg, 'tp', None)
+  return jnp.einsum(
+    '...D,VD->...V', x, head_VD, preferred_element_type=jnp.float32
+  )

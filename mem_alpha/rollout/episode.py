@@ -1,0 +1,309 @@
+"""One batch of episodes: chunks in, tool calls out, questions at the end.
+
+1. Every rollout starts with an empty memory.
+2. For each chunk: render memory and chunk into a prompt, get a response from
+   the writer, parse its tool calls, apply them in one jitted call.
+3. After the last chunk: the reader answers all questions from the memory.
+
+The writer is a function from prompts to responses: a sampled model in training
+and evaluation, a script in the warm start and the reference rows. Nothing else
+differs between them. Rows of a batch that have no instance, or whose instance
+has no more chunks, get an empty prompt, and what is sampled there is dropped.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from mem_alpha import structs
+from mem_alpha import text as text_lib
+from mem_alpha.agent import parser
+from mem_alpha.agent import prompts
+from mem_alpha.memory import ops as memory_ops
+from mem_alpha.memory import render
+from mem_alpha.memory import retrieval
+from mem_alpha.memory import state as memory_state
+from mem_alpha.readers import base
+from mem_alpha.rewards import content as content_reward
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """Everything about an episode that stays the same for the whole run."""
+
+  parts: prompts.PromptParts
+  limits: memory_ops.Limits
+  pool_tokens: int  # capacity of a memory, in LM tokens
+  pool_terms: int  # ... in words
+  rows: int  # ... in versions of entries
+  prompt_tokens: int  # length limit of a prompt
+  max_calls: int  # calls per turn that are executed
+  turn_tokens: int  # content tokens per turn that fit the op buffers
+  show: int  # entries per kind in the view
+  top_k: int  # entries per kind that a search returns
+  max_queries: int  # questions per memory in one search
+  query_words: int  # words of a query that count
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """What a scripted writer may look at; a model sees the prompt alone."""
+
+  instance: structs.Instance
+  chunk: int
+  rows: Sequence[memory_state.Row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+  """Sampled ids (end-of-turn included, if reached) and their log-probs."""
+
+  tokens: tuple[int, ...]
+  logp: tuple[float, ...]
+  finished: bool
+
+
+# prompts (empty where the row has nothing to do), contexts (None there), chunk
+Writer = Callable[
+    [list[list[int]], list[Context | None], int], list[Response]
+]
+
+
+@dataclasses.dataclass
+class Turn:
+  """One response to one chunk, and what became of it."""
+
+  row: int
+  chunk: int
+  prompt: list[int]
+  response: Response
+  text: str
+  calls: list[structs.Call]
+  statuses: list[structs.Status]
+  grounded: list[bool]  # one per accepted insert or update
+  cut_tokens: int  # chunk tokens that did not fit the prompt
+
+
+@dataclasses.dataclass
+class Rollouts:
+  """B episodes: their turns, final memories and answers."""
+
+  instances: list[structs.Instance | None]
+  turns: list[list[Turn]]  # per row, per chunk
+  entries: list[list[structs.Entry]]  # final memory
+  cores: list[str]
+  memory_tokens: list[int]
+  chunk_tokens: list[int]
+  answers: list[list[structs.Answer]]
+  history: list[list[list[structs.Entry]]]  # per chunk, per row; if asked for
+
+
+class Runner:
+  """Runs batches of episodes of one fixed size at compiled shapes."""
+
+  def __init__(self, spec: Spec, tokenizer: text_lib.Tokenizer, *, batch: int):
+    self.spec, self.tokenizer, self.batch = spec, tokenizer, batch
+    self.terms = text_lib.Terms()
+    self._texts: dict[tuple[int, ...], str] = {}
+    self._chunks: dict[str, list[int]] = {}
+
+  def run(
+      self,
+      instances: Sequence[structs.Instance | None],
+      writer: Writer,
+      reader: base.Reader,
+      *,
+      keep_history: bool = False,
+  ) -> Rollouts:
+    """One episode per instance; `instances` has at most `batch` items."""
+    instances = list(instances) + [None] * (self.batch - len(instances))
+    memory = self._empty()
+    turns: list[list[Turn]] = [[] for _ in instances]
+    history = []
+    for c in range(max(len(i.chunks) for i in instances if i)):
+      memory = self._turn(memory, instances, c, writer, turns)
+      if keep_history:
+        history.append([self._entries(rows) for rows in self._rows(memory)])
+    rows = self._rows(memory)
+    entries = [self._entries(r) for r in rows]
+    cores = [_core(e) for e in entries]
+    memories = base.Memories(cores, lambda q: self._search(memory, entries, q))
+    queries = [[q.text for q in i.questions] if i else [] for i in instances]
+    answers = reader(memories, queries)
+    return Rollouts(
+        instances=instances,
+        turns=turns,
+        entries=entries,
+        cores=cores,
+        memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
+        chunk_tokens=[
+            sum(len(self._encode(c)) for c in i.chunks) if i else 0
+            for i in instances
+        ],
+        answers=answers,
+        history=history,
+    )
+
+  def _empty(self):
+    s = self.spec
+    return memory_state.empty_batch(
+        self.batch, tokens=s.pool_tokens, terms=s.pool_terms, rows=s.rows
+    )
+
+  def _turn(self, memory, instances, chunk, writer, turns):
+    """Prompt, respond, parse, apply: one chunk for every row."""
+    rows = self._rows(memory)
+    prompt_ids, contexts, cuts = [], [], []
+    for i, instance in enumerate(instances):
+      ids, cut, context = [], 0, None
+      if instance and chunk < len(instance.chunks):
+        context = Context(instance, chunk, rows[i])
+        ids, cut = prompts.render(
+            self.spec.parts,
+            rows[i],
+            self._encode(instance.chunks[chunk]),
+            max_tokens=self.spec.prompt_tokens,
+            show=self.spec.show,
+        )
+      prompt_ids.append(ids)
+      contexts.append(context)
+      cuts.append(cut)
+    responses = writer(prompt_ids, contexts, chunk)
+    new = {}
+    for i, context in enumerate(contexts):
+      if context is not None:
+        text, calls = self._parse(responses[i])
+        new[i] = Turn(
+            row=i,
+            chunk=chunk,
+            prompt=prompt_ids[i],
+            response=responses[i],
+            text=text,
+            calls=calls,
+            statuses=[call.status for call in calls],
+            grounded=[],
+            cut_tokens=cuts[i],
+        )
+    memory = self._apply(memory, new, chunk)
+    for i, turn in new.items():
+      chunk_text = contexts[i].instance.chunks[chunk]
+      turn.grounded = content_reward.judge(
+          turn.calls,
+          turn.statuses,
+          chunk=chunk_text,
+          core=self._core_text(rows[i]),
+      )
+      turns[i].append(turn)
+    return memory
+
+  def _parse(self, response: Response):
+    ids = list(response.tokens)
+    if response.finished:
+      ids = ids[:-1]
+    text = self.tokenizer.decode(ids)
+    calls = parser.parse(
+        text,
+        finished=response.finished,
+        max_calls=self.spec.max_calls,
+        enabled=self.spec.limits.enabled,
+    )
+    return text, calls
+
+  def _apply(self, memory, turns: dict[int, Turn], chunk: int):
+    """Executes the well-formed calls and writes their statuses back."""
+    encoded: list[list[memory_ops.EncodedCall]] = [
+        [] for _ in range(self.batch)
+    ]
+    places: list[list[int]] = [[] for _ in range(self.batch)]
+    for i, turn in turns.items():
+      for place, call in enumerate(turn.calls):
+        if call.status != structs.Status.OK:
+          continue
+        tokens = tuple(self.tokenizer.encode(call.content))
+        terms = self.terms.encode(call.content)
+        encoded[i].append(
+            memory_ops.EncodedCall(
+                call.action, call.kind, call.uid, tokens, terms, len(tokens)
+            )
+        )
+        places[i].append(place)
+    packed = memory_ops.pack(
+        encoded,
+        self.spec.max_calls,
+        self.spec.turn_tokens,
+        self.spec.turn_tokens,
+    )
+    memory, status_BO, _ = memory_ops.apply_turn(
+        memory, packed, chunk, limits=self.spec.limits
+    )
+    status_BO = np.asarray(status_BO)
+    for i, turn in turns.items():
+      for o, place in enumerate(places[i]):
+        turn.statuses[place] = structs.Status(int(status_BO[i, o]))
+    return memory
+
+  def _search(self, memory, entries, queries: base.Queries) -> base.Hits:
+    """BM25 over each memory on the device, `max_queries` at a time."""
+    s = self.spec
+    by_order = [{e.order: e for e in row} for row in entries]
+    hits: base.Hits = [[] for _ in queries]
+    most = max((len(row) for row in queries), default=0)
+    for start in range(0, most, s.max_queries):
+      part = [row[start : start + s.max_queries] for row in queries]
+      words_BQW = np.full(
+          (self.batch, s.max_queries, s.query_words), -1, np.int32
+      )
+      for b, row in enumerate(part):
+        for q, query in enumerate(row):
+          ids = self.terms.encode(query)[: s.query_words]
+          words_BQW[b, q, : len(ids)] = ids
+      found = []
+      for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC):
+        if s.limits.enabled[kind]:
+          rows_BQK, _ = retrieval.top_k(memory, words_BQW, kind=kind, k=s.top_k)
+          found.append(np.asarray(rows_BQK))
+      rows_BQK = np.concatenate(found, -1) if found else None
+      for b, row in enumerate(part):
+        for q in range(len(row)):
+          orders = rows_BQK[b, q] if found else ()
+          hits[b].append([by_order[b][o] for o in orders if o >= 0])
+    return hits
+
+  def _rows(self, memory) -> list[list[memory_state.Row]]:
+    return memory_state.snapshot(jax.device_get(memory))
+
+  def _entries(self, rows) -> list[structs.Entry]:
+    return [
+        structs.Entry(
+            structs.Kind(row.kind),
+            row.uid,
+            self._decode(row.tokens),
+            row.created,
+            row.updated,
+            row.order,
+        )
+        for row in rows
+    ]
+
+  def _core_text(self, rows) -> str:
+    return _core(self._entries([r for r in rows if r.kind == structs.Kind.CORE]))
+
+  def _decode(self, tokens: tuple[int, ...]) -> str:
+    if tokens not in self._texts:
+      if len(self._texts) >= 1 << 16:
+        self._texts.clear()
+      self._texts[tokens] = self.tokenizer.decode(tokens)
+    return self._texts[tokens]
+
+  def _encode(self, chunk: str) -> list[int]:
+    if chunk not in self._chunks:
+      if len(self._chunks) >= 1 << 12:
+        self._chunks.clear()
+      self._chunks[chunk] = self.tokenizer.encode(chunk)
+    return self._chunks[chunk]
+
+
+def _core(entries: Sequence[structs.Entry]) -> str:
+  return ''.join(e.text for e in entries if e.kind == structs.Kind.CORE)

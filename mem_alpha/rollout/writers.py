@@ -1,0 +1,142 @@
+"""Writers for episodes: a sampled model, and scripts in its place.
+
+A script's calls become the text that a model would have had to write, so that
+they are parsed, applied and scored like any other response; recorded with
+their prompts they are the warm start's data.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from mem_alpha import mesh
+from mem_alpha import structs
+from mem_alpha import text as text_lib
+from mem_alpha.agent import tools
+from mem_alpha.agent import writer as script
+from mem_alpha.models import decoder
+from mem_alpha.rollout import batch as batch_lib
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import sampler
+
+# (context, memory as entries, rng) -> calls
+Script = Callable[
+    [episode.Context, Sequence[structs.Entry], random.Random],
+    list[structs.Call],
+]
+
+
+def sampled(
+    cfg: decoder.Config,
+    params,
+    key: jax.Array,
+    *,
+    sampling: sampler.Sampling,
+    prompt_tokens: int,
+) -> episode.Writer:
+  """Samples from a decoder. Row i's draws depend on key, chunk and i alone."""
+
+  def write(prompts, contexts, chunk):
+    prompt_BT, valid_BT = batch_lib.left_pad(
+        prompts, rows=len(prompts), width=prompt_tokens, pad=sampling.pad
+    )
+    keys_B = jax.vmap(lambda i: jax.random.fold_in(key, i))(
+        chunk * len(prompts) + np.arange(len(prompts))
+    )
+    out = sampler.sample(
+        cfg,
+        params,
+        *mesh.put_batch((prompt_BT, valid_BT, keys_B)),
+        sampling=sampling,
+    )
+    tokens_BN, logp_BN, length_B, finished_B = map(
+        np.asarray, (out.tokens_BN, out.logp_BN, out.length_B, out.finished_B)
+    )
+    return [
+        episode.Response(
+            tuple(tokens_BN[i, : length_B[i]].tolist()),
+            tuple(logp_BN[i, : length_B[i]].tolist()),
+            bool(finished_B[i]),
+        )
+        for i in range(len(prompts))
+    ]
+
+  return write
+
+
+def scripted(
+    calls: Script, tokenizer: text_lib.Tokenizer, *, seed: str
+) -> episode.Writer:
+  """Plays a script; each instance and chunk has its own random numbers."""
+
+  def respond(context: episode.Context | None) -> episode.Response:
+    if context is None:
+      return episode.Response((), (), True)
+    rng = random.Random(
+        f'{seed}/{context.instance.instance_id}/{context.chunk}'
+    )
+    entries = [
+        structs.Entry(
+            structs.Kind(row.kind),
+            row.uid,
+            tokenizer.decode(row.tokens),
+            row.created,
+            row.updated,
+            row.order,
+        )
+        for row in context.rows
+    ]
+    lines = [tools.render_call(c) for c in calls(context, entries, rng)]
+    text = '\n'.join(lines) if lines else tools.DONE
+    tokens = (*tokenizer.encode(text), tokenizer.end_of_turn)
+    return episode.Response(tokens, (0.0,) * len(tokens), True)
+
+  return lambda prompts, contexts, chunk: [respond(c) for c in contexts]
+
+
+def annotated(habits: script.Habits, *, show: int | None) -> Script:
+  """A writer over the generator's notes; it may update the `show` newest
+  entries of a kind, as a prompt shows them, or any entry (None)."""
+
+  def calls(context, entries, rng):
+    notes = context.instance.notes
+    slots = {
+        note.sentence: note.slot
+        for row in notes[: context.chunk + 1]
+        for note in row
+        if note.slot is not None
+    }
+    core = ''.join(e.text for e in entries if e.kind == structs.Kind.CORE)
+    visible = [
+        e
+        for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
+        for e in _newest([e for e in entries if e.kind == kind], show)
+    ]
+    return script.write(
+        notes[context.chunk],
+        core=core,
+        visible=visible,
+        slots=slots,
+        habits=habits,
+        rng=rng,
+    )
+
+  return calls
+
+
+def verbatim(probability: float) -> Script:
+  """Stores each sentence of a chunk with a probability; reads no notes."""
+
+  def calls(context, entries, rng):
+    chunk = context.instance.chunks[context.chunk]
+    return script.sample_sentences(chunk, probability=probability, rng=rng)
+
+  return calls
+
+
+def _newest(entries, count: int | None):
+  if count is None:
+    return entries
+  return sorted(entries, key=lambda e: e.order)[max(0, len(entries) - count) :]

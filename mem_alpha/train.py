@@ -1,0 +1,346 @@
+"""Training, from an empty work directory to the result table.
+
+1. Tokenizer and model: trained here, or loaded.
+2. Warm start: supervised steps on copying, then on a scripted writer's turns.
+3. GRPO: draw instances, roll out, reward, one or more policy updates.
+   Validation picks the snapshot called `best`.
+4. The test split is read, once, by the table at the end.
+
+A run that was killed continues from its last checkpoint when it is started
+again with the same command, and ends with the same bits as one that was not:
+every random draw is derived from (seed, step), and the metrics file is cut back
+to where it was when the checkpoint was made.
+"""
+
+import json
+import pathlib
+import random
+import time
+
+import jax
+import numpy as np
+import tqdm
+from absl import logging
+
+from mem_alpha import build
+from mem_alpha import checkpoint
+from mem_alpha import evaluate
+from mem_alpha import files
+from mem_alpha import mesh
+from mem_alpha import metrics as metrics_lib
+from mem_alpha.data import iterator
+from mem_alpha.evals import score
+from mem_alpha.grpo import advantage
+from mem_alpha.grpo import update
+from mem_alpha.rollout import batch as batch_lib
+from mem_alpha.rollout import demonstrations
+
+# Settings that a resumed run may change, because they change no result.
+_MAY_DIFFER = ('log', 'checkpoint')
+
+
+def run(config, workdir: pathlib.Path) -> None:
+  """Trains, or goes on training, in `workdir`."""
+  build.check(config)
+  _keep_config(config, workdir)
+  parts = evaluate.Parts(config, workdir)
+  checkpoints = workdir / 'checkpoints'
+  with checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store:
+    trainer = _Trainer(parts, store)
+    trainer.warm_start()
+    trainer.grpo()
+    store.wait()
+    evaluate.finish(parts, store, seconds=trainer.seconds)
+
+
+class _Trainer:
+  """The state of a run, and the loop that advances it."""
+
+  def __init__(self, parts: evaluate.Parts, store: checkpoint.Store):
+    self.parts, self.config, self.store = parts, parts.config, store
+    self.timer = metrics_lib.Timer()
+    self.key = jax.random.key(self.config.seed)
+    self.warm_tx, self.grpo_tx = build.optimizers(self.config)
+    self.warm_steps = self.config.warm.copy_steps + self.config.warm.steps
+    self.steps = self.warm_steps + self.config.grpo.steps
+    self._start()
+
+  def _start(self):
+    """Newest checkpoint, or step 0."""
+    params = self.parts.first_params()
+    self.state = dict(params=params, opt=self.warm_tx.init(params))
+    restored = self.store.restore(self.state)
+    self.step, self.best, self.before = 0, None, 0.0
+    position = 0
+    if restored:
+      self.state, self.step = restored.state, restored.step
+      position = restored.info['metrics']
+      self.best, self.before = restored.info['best'], restored.info['seconds']
+      logging.info('Resuming after step %d of %d.', self.step, self.steps)
+    path = self.parts.workdir / 'metrics.jsonl'
+    self.log = metrics_lib.Writer(path, position=position)
+    self.began = time.perf_counter()
+    self.bar = tqdm.tqdm(
+        total=self.steps,
+        initial=self.step,
+        disable=not self.config.log.progress,
+        dynamic_ncols=True,
+    )
+
+  @property
+  def seconds(self) -> float:
+    """Wall time of the run, that of killed attempts up to their checkpoint."""
+    return self.before + time.perf_counter() - self.began
+
+  # ---------------------------------------------------------- warm start
+
+  def warm_start(self):
+    """Supervised steps, then the snapshot that GRPO starts from."""
+    if self.step == 0:
+      untrained = {f'validation/{k}': v for k, v in self._validate().items()}
+      self.log.write(0, {'phase': 'untrained', **untrained})
+    if self.step < self.warm_steps:
+      copies, recorded = self._demonstrations()
+      while self.step < self.warm_steps:
+        copying = self.step < self.config.warm.copy_steps
+        self._warm_step(copies if copying else recorded, copying=copying)
+    if self.step == self.warm_steps:
+      # Optimiser moments of another loss would only disturb the first steps.
+      self.state['opt'] = self.grpo_tx.init(self.state['params'])
+      figures = self._validate()
+      self.best = self._selection(figures)
+      # GRPO has to beat where it starts from, or the start is what is kept.
+      for name in ('warm_start', 'best'):
+        self.store.snapshot(
+            name, self.step, dict(params=self.state['params']), {}
+        )
+      self._record('warm_start', figures, {})
+
+  def _demonstrations(self):
+    """Turns to imitate, made anew after a restart: they depend on the seed."""
+    config, parts = self.config, self.parts
+    runner = parts.runner(config.eval.batch)
+    train = parts.instances('train', config.warm.instances)
+    recorded = demonstrations.record(
+        runner,
+        train,
+        parts.script(build.teacher(config), 'warm'),
+        max_new_tokens=config.sampling.max_new_tokens,
+    )
+    if not config.warm.copy_steps:
+      return [], recorded
+    words = sorted({w for i in train for c in i.chunks for w in c.split()})
+    copies = demonstrations.copies(
+        words,
+        parts.tokenizer,
+        parts.spec.parts,
+        count=config.warm.copy_steps * config.warm.copy_rows,
+        sentences=config.warm.copy_sentences,
+        prompt_tokens=config.warm.copy_prompt_tokens,
+        max_new_tokens=config.warm.copy_new_tokens,
+        seed=config.seed,
+    )
+    return copies, recorded
+
+  def _warm_step(self, turns, *, copying: bool):
+    config, warm = self.config, self.config.warm
+    rng = random.Random(f'{config.seed}/warm/{self.step}')
+    drawn = rng.sample(turns, warm.copy_rows if copying else warm.rows)
+    batch = batch_lib.pack(
+        [turn.prompt for turn in drawn],
+        [turn.response for turn in drawn],
+        rows=len(drawn),
+        prompt_tokens=(
+            warm.copy_prompt_tokens if copying else config.prompt.tokens
+        ),
+        response_tokens=(
+            warm.copy_new_tokens if copying else config.sampling.max_new_tokens
+        ),
+        pad=self.parts.tokenizer.pad,
+    )
+    figures = self._update(batch, self.warm_tx, build.warm_update(config))
+    self.step += 1
+    self.bar.update()
+    self.bar.set_postfix(loss=f'{figures["loss"]:.3f}', refresh=False)
+    if self.step < self.warm_steps:  # the last one is recorded with more
+      phase = 'copy' if copying else 'imitate'
+      self.log.write(self.step, {'phase': phase, **figures})
+      if self.step % self.config.checkpoint.warm_every == 0:
+        self._save()
+
+  # ---------------------------------------------------------------- GRPO
+
+  def grpo(self):
+    """Policy steps until the last one."""
+    config = self.config
+    train = self.parts.instances('train', config.data.train_instances)
+    data = iterator.Iterator(train, config.seed)
+    while self.step < self.steps:
+      done = self.step - self.warm_steps
+      # The warm start has seen the first instances already.
+      position = config.warm.instances + done * config.grpo.instances
+      figures = self._grpo_step(data.batch(position, config.grpo.instances))
+      self.step += 1
+      self.bar.update()
+      self.bar.set_postfix(
+          reward=f'{figures["reward/total"]:.3f}',
+          answers=f'{figures["reward/answer"]:.3f}',
+          refresh=False,
+      )
+      validated = None
+      if (done + 1) % config.eval.every == 0 or self.step == self.steps:
+        with self.timer.phase('validate'):
+          validated = self._validate()
+        if self._selection(validated) > self.best:
+          self.best = self._selection(validated)
+          self.store.snapshot(
+              'best', self.step, dict(params=self.state['params']), {}
+          )
+      self._record('grpo', validated, figures)
+
+  def _grpo_step(self, instances) -> dict[str, float]:
+    config, parts = self.config, self.parts
+    R = config.grpo.rollouts
+    group = [instance for instance in instances for _ in range(R)]
+    key = jax.random.fold_in(self.key, self.step + 1)
+    with self.timer.phase('rollout'):
+      rollouts = parts.runner(len(group)).run(
+          group,
+          parts.agent(self.state['params'], greedy=False, key=key),
+          parts.reader,
+      )
+    turns, rewards = score.rewards(rollouts, build.weights(config))
+    adv_B = self._advantages(turns, rewards)
+    with self.timer.phase('update'):
+      figures = self._policy_updates(turns, adv_B)
+    self._write_turns(rollouts, turns, rewards, adv_B)
+    shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
+    return {**shares, **score.rates(rollouts), **figures}
+
+  def _advantages(self, turns, rewards) -> np.ndarray:
+    """Group-relative advantages; 0 for turns that cannot be rewarded."""
+    g = self.config.grpo
+    row_B = np.array([turn.row for turn in turns])
+    adv_B = np.asarray(
+        advantage.of_turns(
+            np.nan_to_num(rewards.total_B).astype(np.float32),
+            rewards.usable_B.astype(np.float32),
+            instance_B=row_B // g.rollouts,
+            rollout_B=row_B % g.rollouts,
+            chunk_B=np.array([turn.chunk for turn in turns]),
+            by=g.group,
+            std=g.std,
+        )
+    )
+    if g.shuffle_advantages:
+      rng = np.random.default_rng([self.config.seed, self.step])
+      adv_B = rng.permutation(adv_B)
+    return adv_B
+
+  def _policy_updates(self, turns, adv_B) -> dict[str, float]:
+    """`grpo.updates` optimiser steps, each on its own part of the turns."""
+    config = self.config
+    U = config.grpo.updates
+    rows = config.grpo.instances * config.grpo.rollouts * config.data.chunks
+    rng = np.random.default_rng([self.config.seed, self.step, 1])
+    order = rng.permutation(len(turns))
+    collected: list[dict[str, float]] = []
+    for u in range(U):
+      chosen = order[u::U]
+      batch = batch_lib.pack(
+          [turns[t].prompt for t in chosen],
+          [turns[t].response.tokens for t in chosen],
+          rows=rows // U,
+          prompt_tokens=config.prompt.tokens,
+          response_tokens=config.sampling.max_new_tokens,
+          pad=self.parts.tokenizer.pad,
+          logps=[turns[t].response.logp for t in chosen],
+          advantages=adv_B[chosen],
+      )
+      collected.append(
+          self._update(batch, self.grpo_tx, build.policy_update(config))
+      )
+    return {
+        name: (max if name.endswith('/max') else np.mean)(
+            [figures[name] for figures in collected]
+        )
+        for name in collected[0]
+    }
+
+  def _write_turns(self, rollouts, turns, rewards, adv_B):
+    """Some sampled trajectories; prompts stay out, they quote the source."""
+    R, lines = self.config.grpo.rollouts, []
+    shown = [i * R for i in range(self.config.log.turns)]
+    for turn, reward, adv in zip(turns, rewards.total_B, adv_B):
+      if turn.row in shown:
+        lines.append(
+            dict(
+                instance_id=rollouts.instances[turn.row].instance_id,
+                rollout=turn.row % R,
+                chunk=turn.chunk,
+                prompt_tokens=len(turn.prompt),
+                response=turn.text,
+                response_ids=list(turn.response.tokens),
+                finished=turn.response.finished,
+                statuses=[status.name for status in turn.statuses],
+                reward=float(reward),
+                advantage=float(adv),
+            )
+        )
+    files.write_text(
+        self.parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
+        ''.join(json.dumps(line) + '\n' for line in lines),
+    )
+
+  # --------------------------------------------------------------- shared
+
+  def _update(self, batch, tx, spec) -> dict[str, float]:
+    params, opt, figures = update.step(
+        self.state['params'],
+        self.state['opt'],
+        mesh.put_batch(batch),
+        cfg=self.parts.cfg,
+        spec=spec,
+        tx=tx,
+    )
+    self.state = dict(params=params, opt=opt)
+    return {name: float(value) for name, value in figures.items()}
+
+  def _validate(self) -> dict[str, float]:
+    config, parts = self.config, self.parts
+    writer = parts.agent(self.state['params'], greedy=True)
+    instances = parts.instances('validation', config.eval.validation)
+    row = parts.evaluate(instances, writer).row
+    return {name: value for name, value in row.items() if np.isfinite(value)}
+
+  def _selection(self, figures) -> float:
+    """What validation maximises: answers, less beta times the memory."""
+    return figures['mean'] - self.config.eval.token_price * (
+        figures['memory_tokens']
+    )
+
+  def _record(self, phase, validated, figures):
+    """One line for the step, then its checkpoint if one is due."""
+    extra = {f'validation/{k}': v for k, v in (validated or {}).items()}
+    self.log.write(
+        self.step, {'phase': phase, **figures, **extra, **self.timer.pop()}
+    )
+    if self.step % self.config.checkpoint.every == 0 or phase == 'warm_start':
+      self._save()
+
+  def _save(self):
+    info = dict(
+        metrics=self.log.position, best=self.best, seconds=self.seconds
+    )
+    self.store.save(self.step, self.state, info)
+
+
+def _keep_config(config, workdir: pathlib.Path) -> None:
+  """Writes config.json, or refuses to go on under another config."""
+  path = workdir / 'config.json'
+  current = config.to_dict()
+  if path.exists():
+    saved = files.read_json(path, what='The config of the run')
+    checkpoint.require_same_config(saved, current, may_differ=_MAY_DIFFER)
+  else:
+    files.write_text(path, json.dumps(current, indent=2) + '\n')

@@ -1,0 +1,50 @@
+"""Packaging. Each upper bound is the next release that may break us.
+
+Below version 1 that is the next minor release of a library whose interface
+still moves (flax, optax, orbax, tensorstore), and version 1 of the others.
+"""
+
+import setuptools
+
+JAX = '>=0.10.2,<0.12'
+
+setuptools.setup(
+  name='mem_alpha',
+  version='0.1.0',
+  description='Trains language models to build memory, in JAX.',
+  python_requires='>=3.11',
+  packages=setuptools.find_packages(include=['mem_alpha*', 'configs*']),
+  install_requires=[
+    f'jax{JAX}',
+    'flax>=0.12.8,<0.13',
+    'optax>=0.2.8,<0.3',
+    'orbax-checkpoint>=0.12.8,<0.13',
+    'tensorstore>=0.1.84,<0.2',
+    'transformers>=5.23,<6',
+    'numpy>=2.0,<3',
+    'absl-py>=2.1,<3',
+    'ml-collections>=1.1,<2',
+    # Trains and runs byte-level BPE in Rust; transformers cannot build the
+    # tokenizer of a GGUF file without torch, this library can.
+    'tokenizers>=0.23.1,<1',
+    # Reads weights by memory map, tensor by tensor, without torch.
+    'safetensors>=0.8,<1',
+    # Reads GGUF weights; their block quantisations are not ours to rewrite.
+    'gguf>=0.19,<1',
+    # The progress bar.
+    'tqdm>=4.66,<5',
+  ],
+  extras_require={
+    'cuda12': [f'jax[cuda12]{JAX}'],
+    'tpu': [f'jax[tpu]{JAX}'],
+    'test': [
+      'pytest>=8,<10',
+      'hypothesis>=6.100,<7',  # random operations against an oracle
+      'rank_bm25==0.2.2',  # the oracle of memory/retrieval
+      # The oracle of models/. Pinned, because an exact version lets pip take
+      # a local CPU-only build (2.13.0+cpu, from a --find-links folder) where
+      # there is one; a range would fetch the newest, with GBs of CUDA.
+      'torch==2.13.0',
+    ],
+  },
+)
