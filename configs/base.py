@@ -37,7 +37,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.tokenizer = config_dict.ConfigDict()
   c.tokenizer.source = 'train'  # train (inside the run) or model (its own)
-  c.tokenizer.vocab_size = 1024  # of a trained tokenizer, at most
+  c.tokenizer.vocab_size = 896  # of a trained tokenizer, at most
   c.tokenizer.instances = 400  # conversations that it is trained on
 
   c.model = config_dict.ConfigDict()
@@ -61,14 +61,14 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.prompt = config_dict.ConfigDict()
   c.prompt.profile = 'compact'  # layout of prompts
-  c.prompt.tokens = 240  # length limit of a prompt
-  c.prompt.show = 6  # most recent entries of a kind in the view
+  c.prompt.tokens = 192  # length limit of a prompt
+  c.prompt.show = 4  # most recent entries of a kind in the view
 
   c.sampling = config_dict.ConfigDict()
   c.sampling.temperature = 1.0  # of training rollouts; evaluation is greedy
   c.sampling.top_k = 0  # 0: all tokens
   c.sampling.top_p = 1.0  # 1: all tokens
-  c.sampling.max_new_tokens = 112  # length limit of a response
+  c.sampling.max_new_tokens = 96  # length limit of a response
   c.sampling.max_calls = 12  # calls per turn that are executed
 
   c.reader = config_dict.ConfigDict()
@@ -84,12 +84,10 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.warm = config_dict.ConfigDict()
   c.warm.copy_steps = 0  # steps on copying scrambled sentences, before all
-  c.warm.copy_rows = 48  # turns per such step
+  c.warm.copies = 8000  # such turns, before they are repeated
   c.warm.copy_sentences = 4  # sentences of such a turn, at most
-  c.warm.copy_prompt_tokens = 96  # length limit of their prompts
-  c.warm.copy_new_tokens = 80  # length limit of their responses
+  c.warm.copy_prompt_tokens = 144  # length limit of their prompts
   c.warm.steps = 0  # supervised steps on the scripted writer's turns
-  c.warm.rows = 32  # turns per supervised step
   c.warm.instances = 1500  # conversations that the writer is recorded on
   c.warm.leave_out_fact = 0.4  # how often the writer misses a fact
   c.warm.store_small_talk = 0.5  # how often it stores small talk
@@ -108,9 +106,12 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.grpo.dual_clip = config_dict.placeholder(float)  # bound for A < 0
   c.grpo.aggregation = 'token'  # mean over tokens or over turns
   c.grpo.updates = 1  # optimiser steps per batch of rollouts
-  c.grpo.micro_batches = 1  # parts that gradients are added up over
   c.grpo.lr = 5e-4  # peak learning rate
   c.grpo.shuffle_advantages = False  # control: destroys the credit
+
+  c.batch = config_dict.ConfigDict()
+  c.batch.rows = 16  # rows of a micro-batch, each of several packed turns
+  c.batch.targets = 112  # response tokens of a row
 
   c.opt = config_dict.ConfigDict()
   c.opt.warmup = 20  # steps of linear warm-up

@@ -10,6 +10,6 @@ from configs import base
 def get_config(arg=None):
   config = base.get_config(arg)
   config.warm.copy_steps = 300
-  config.warm.steps = 500
+  config.warm.steps = 900
   config.grpo.steps = 50
   return config

@@ -29,6 +29,7 @@ from mem_alpha.models import presets
 from mem_alpha.readers import base
 from mem_alpha.readers import lexical
 from mem_alpha.rewards import total
+from mem_alpha.rollout import batch
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 from mem_alpha.rollout import writers
@@ -40,7 +41,7 @@ def check(config) -> None:
   """One sentence for each setting, or pair of settings, that cannot work."""
   for key in ('grpo.instances', 'grpo.rollouts', 'grpo.updates', 'eval.batch',
               'eval.test', 'eval.validation', 'eval.every',
-              'checkpoint.every', 'warm.rows', 'data.chunks',
+              'checkpoint.every', 'batch.rows', 'data.chunks',
               'sampling.max_calls', 'data.train_instances'):
     _require(_get(config, key) >= 1, key, _get(config, key), 'at least 1')
   for key in ('grpo.steps', 'warm.steps', 'warm.copy_steps', 'log.turns'):
@@ -64,14 +65,6 @@ def check(config) -> None:
     raise ValueError(
         "model.weights come with their own tokenizer: set "
         "tokenizer.source='model'."
-    )
-  rows = config.grpo.instances * config.grpo.rollouts
-  turns = rows * config.data.chunks
-  parts = config.grpo.updates * config.grpo.micro_batches
-  if turns % parts:
-    raise ValueError(
-        f'grpo.updates x grpo.micro_batches = {parts} must divide the '
-        f'{turns} turns of a step (instances x rollouts x data.chunks).'
     )
 
 
@@ -186,8 +179,8 @@ def instances(
     if not len(found):
       raise ValueError(f'Source {source!r} has no {split} instance.')
     by_source.append(found)
-  if len(by_source) == 1:
-    return by_source[0][:count]
+  if len(by_source) == 1:  # conversations are made when they are asked for
+    return by_source[0] if len(by_source[0]) <= count else by_source[0][:count]
   longest = min(share, max(map(len, by_source)))
   mixed = [s[i] for i in range(longest) for s in by_source if i < len(s)]
   return mixed[:count]
@@ -255,6 +248,18 @@ def weights(config) -> total.Weights:
   )
 
 
+def batch_shape(config) -> batch.Shape:
+  """Micro-batches of every update: one shape, hence one compilation."""
+  new = config.sampling.max_new_tokens
+  return batch.Shape(
+      rows=config.batch.rows,
+      length=config.prompt.tokens + new,
+      targets=max(new, config.batch.targets),
+      turns=4 * config.batch.rows,
+      response=new,
+  )
+
+
 def warm_update(config) -> update.UpdateSpec:
   return update.UpdateSpec(kind='sft', remat=config.model.remat)
 
@@ -268,7 +273,6 @@ def policy_update(config) -> update.UpdateSpec:
       clip_high=g.clip_high,
       dual_clip=g.dual_clip,
       aggregation=g.aggregation,
-      micro_batches=g.micro_batches,
       remat=config.model.remat,
   )
 

@@ -12,9 +12,9 @@ every random draw is derived from (seed, step), and the metrics file is cut back
 to where it was when the checkpoint was made.
 """
 
+import functools
 import json
 import pathlib
-import random
 import time
 
 import jax
@@ -26,7 +26,6 @@ from mem_alpha import build
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
-from mem_alpha import mesh
 from mem_alpha import metrics as metrics_lib
 from mem_alpha.data import iterator
 from mem_alpha.evals import score
@@ -127,38 +126,31 @@ class _Trainer:
         parts.script(build.teacher(config), 'warm'),
         max_new_tokens=config.sampling.max_new_tokens,
     )
+    stream = functools.partial(
+        demonstrations.Stream,
+        shape=build.batch_shape(config),
+        pad=parts.tokenizer.pad,
+        seed=config.seed,
+    )
     if not config.warm.copy_steps:
-      return [], recorded
+      return None, stream(recorded)
     words = sorted({w for i in train for c in i.chunks for w in c.split()})
     copies = demonstrations.copies(
         words,
         parts.tokenizer,
         parts.spec.parts,
-        count=config.warm.copy_steps * config.warm.copy_rows,
+        count=config.warm.copies,
         sentences=config.warm.copy_sentences,
         prompt_tokens=config.warm.copy_prompt_tokens,
-        max_new_tokens=config.warm.copy_new_tokens,
+        max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
-    return copies, recorded
+    return stream(copies), stream(recorded)
 
-  def _warm_step(self, turns, *, copying: bool):
-    config, warm = self.config, self.config.warm
-    rng = random.Random(f'{config.seed}/warm/{self.step}')
-    drawn = rng.sample(turns, warm.copy_rows if copying else warm.rows)
-    batch = batch_lib.pack(
-        [turn.prompt for turn in drawn],
-        [turn.response for turn in drawn],
-        rows=len(drawn),
-        prompt_tokens=(
-            warm.copy_prompt_tokens if copying else config.prompt.tokens
-        ),
-        response_tokens=(
-            warm.copy_new_tokens if copying else config.sampling.max_new_tokens
-        ),
-        pad=self.parts.tokenizer.pad,
-    )
-    figures = self._update(batch, self.warm_tx, build.warm_update(config))
+  def _warm_step(self, turns: demonstrations.Stream, *, copying: bool):
+    first = 0 if copying else self.config.warm.copy_steps
+    part = turns.batch(self.step - first)
+    figures = self._update([part], self.warm_tx, build.warm_update(self.config))
     self.step += 1
     self.bar.update()
     self.bar.set_postfix(loss=f'{figures["loss"]:.3f}', refresh=False)
@@ -240,25 +232,21 @@ class _Trainer:
   def _policy_updates(self, turns, adv_B) -> dict[str, float]:
     """`grpo.updates` optimiser steps, each on its own part of the turns."""
     config = self.config
-    U = config.grpo.updates
-    rows = config.grpo.instances * config.grpo.rollouts * config.data.chunks
     rng = np.random.default_rng([self.config.seed, self.step, 1])
     order = rng.permutation(len(turns))
     collected: list[dict[str, float]] = []
-    for u in range(U):
-      chosen = order[u::U]
-      batch = batch_lib.pack(
+    for u in range(config.grpo.updates):
+      chosen = order[u :: config.grpo.updates]
+      parts = batch_lib.pack(
           [turns[t].prompt for t in chosen],
           [turns[t].response.tokens for t in chosen],
-          rows=rows // U,
-          prompt_tokens=config.prompt.tokens,
-          response_tokens=config.sampling.max_new_tokens,
+          shape=build.batch_shape(config),
           pad=self.parts.tokenizer.pad,
           logps=[turns[t].response.logp for t in chosen],
           advantages=adv_B[chosen],
       )
       collected.append(
-          self._update(batch, self.grpo_tx, build.policy_update(config))
+          self._update(parts, self.grpo_tx, build.policy_update(config))
       )
     return {
         name: (max if name.endswith('/max') else np.mean)(
@@ -294,16 +282,19 @@ class _Trainer:
 
   # --------------------------------------------------------------- shared
 
-  def _update(self, batch, tx, spec) -> dict[str, float]:
+  def _update(self, parts, tx, spec) -> dict[str, float]:
+    """One optimiser step on some micro-batches."""
     params, opt, figures = update.step(
         self.state['params'],
         self.state['opt'],
-        mesh.put_batch(batch),
+        parts,
         cfg=self.parts.cfg,
         spec=spec,
         tx=tx,
     )
     self.state = dict(params=params, opt=opt)
+    filled = np.mean([(part.segment_RL > 0).mean() for part in parts])
+    figures['padding'] = 1 - filled
     return {name: float(value) for name, value in figures.items()}
 
   def _validate(self) -> dict[str, float]:

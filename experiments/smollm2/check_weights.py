@@ -132,7 +132,7 @@ def main():
   parser = argparse.ArgumentParser()
   parser.add_argument('--gguf', type=pathlib.Path, required=True)
   parser.add_argument('--texts', type=int, default=201, help='for log-probs')
-  parser.add_argument('--length', type=int, default=48, help='tokens of each')
+  parser.add_argument('--length', type=int, default=32, help='tokens of each')
   args = parser.parse_args()
   if 'MEM_ALPHA_DATA' not in os.environ:
     parser.error('set MEM_ALPHA_DATA to the folder that holds raw/')

@@ -14,6 +14,7 @@ validation or test frame occurs in training. `instance(spec, split, seed, i)`
 depends on nothing but its arguments.
 """
 
+import collections
 import dataclasses
 import datetime
 import itertools
@@ -129,6 +130,18 @@ class Spec:
   small_talk: int = 13
   max_questions: int = 100
 
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      least = field.name not in ('changes', 'events', 'small_talk')
+      most = len(_THEMES) if field.name == 'classes' else value
+      if not least <= value <= most:
+        raise ValueError(
+            f'{field.name}={value} is out of range for generated data: it must '
+            f'be {"1" if least else "0"} or more, and classes at most '
+            f'{len(_THEMES)}.'
+        )
+
 
 def names(split: str) -> list[str]:
   """The two-syllable names and values of a split; the splits are disjoint."""
@@ -157,8 +170,11 @@ def frames(split: str, family: str, relation: int) -> list[str]:
   return [t for f, t in enumerate(templates) if (f + relation) % n in wanted]
 
 
-def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 70) -> Spec:
-  """The same mixture at about `tokens` tokens of chunks (1k to 500k and up)."""
+def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 58) -> Spec:
+  """About `tokens` tokens of chunks (1k to 500k and up).
+
+  Facts, events and small talk grow with the chunks; classes and topics do not.
+  """
   times = max(1, round(tokens / tokens_per_chunk / spec.chunks))
   grow = ('chunks', 'facts', 'events', 'small_talk')
   return dataclasses.replace(
@@ -167,7 +183,7 @@ def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 70) -> Spec:
 
 
 def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
-  """The `index`-th conversation of a split, a pure function of the arguments."""
+  """The `index`-th conversation of a split, made from the arguments alone."""
   if split not in SPLITS:
     raise ValueError(f'split {split!r} is unknown; use one of {SPLITS}.')
   rng = random.Random(f'{seed}/{split}/{index}')
@@ -180,7 +196,7 @@ def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
   chunks, notes = build.layout()
   questions = build.questions
   if len(questions) > spec.max_questions:
-    questions = rng.sample(questions, spec.max_questions)
+    questions = _even(rng.sample(questions, len(questions)), spec.max_questions)
   return structs.Instance(
       instance_id=f'synthetic-{split}-{seed}-{index}',
       source='synthetic',
@@ -188,6 +204,16 @@ def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
       questions=tuple(questions),
       notes=notes,
   )
+
+
+def _even(questions, count: int) -> list[structs.Question]:
+  """The first `count`, the kinds taking turns as long as they last."""
+  seen, turns = collections.Counter(), []
+  for question in questions:
+    turns.append(seen[question.kind])
+    seen[question.kind] += 1
+  order = sorted(range(len(questions)), key=turns.__getitem__)
+  return [questions[place] for place in order[:count]]
 
 
 class _Builder:
@@ -208,7 +234,11 @@ class _Builder:
     turn, place = divmod(self.next_name, len(self.pool))
     self.next_name += 1
     start, end = self.pool[place]
-    return start + (_STARTS[turn - 1].lower() if turn else '') + end
+    middle = ''
+    while turn:
+      turn, digit = divmod(turn - 1, len(_STARTS))
+      middle += _STARTS[digit].lower()
+    return start + middle + end
 
   def sentence(self, family: str, relation: int, **words: str) -> str:
     allowed = frames(self.split, family, relation)

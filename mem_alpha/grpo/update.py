@@ -1,21 +1,23 @@
-"""One optimiser step on a batch of turns: GRPO and supervised alike.
+"""One optimiser step on packed turns: GRPO and supervised alike.
 
-1. A training row is the prompt followed by the response. The hidden state at
-   the token before each response token predicts it.
+1. The model reads the packed rows. The hidden state at the token before each
+   response token predicts it; only those reach the vocabulary.
 2. Log-probabilities are taken at the sampler's temperature.
-3. Rows are worked through in micro-batches; every figure is divided by the
-   counts of the whole batch, so gradients simply add up.
+3. Micro-batches are worked through one after the other; every figure is
+   divided by the counts of all of them, so gradients simply add up.
 4. One optax update.
 
-`turns` is a `rollout.batch.Turns`. Under the supervised loss its `logp_BN` and
-`advantage_B` are not read. Parameters and optimiser state are donated.
+Under the supervised loss the sampler's log-probs and the advantages of a
+`rollout.batch.Packed` are not read. What is updated is donated.
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mem_alpha import mesh
@@ -35,7 +37,6 @@ class UpdateSpec:
   clip_high: float = 0.2
   dual_clip: float | None = None
   aggregation: str = 'token'
-  micro_batches: int = 1
   remat: bool = False  # recompute layers in the backward pass
   chunk: int = 128  # columns of logits that exist at a time
 
@@ -54,83 +55,93 @@ class UpdateSpec:
         f'temperature must be positive, got {self.temperature}: greedy '
         'samples cannot be trained on'
       )
-    if self.micro_batches < 1:
-      raise ValueError(
-        f'micro_batches must be at least 1, got {self.micro_batches}'
-      )
 
 
-@functools.partial(
-  jax.jit,
-  static_argnames=('cfg', 'spec', 'tx'),
-  donate_argnames=('params', 'opt_state'),
-)
 def step(
   params,
   opt_state,
-  turns,
+  parts: Sequence,
   *,
   cfg: decoder.Config,
   spec: UpdateSpec,
   tx: optax.GradientTransformation,
 ):
-  """Returns (params, opt_state, metrics); metrics are scalars."""
-  grads, metrics = gradients(params, turns, cfg=cfg, spec=spec)
+  """Returns (params, opt_state, metrics); `parts` are host micro-batches."""
+  total = losses.Totals(
+    np.float32(sum(part.response_valid_BN.sum() for part in parts)),
+    np.float32(sum(part.response_valid_BN.any(1).sum() for part in parts)),
+  )
+  static = dict(cfg=cfg, spec=spec)
+  sums = None
+  for part in parts:
+    part = mesh.put_batch(part)
+    if sums is None:
+      sums = _zeros(params, part, total, **static)
+    sums = _add(params, sums, part, total, **static)
+  if sums is None:
+    raise ValueError('an update needs at least one turn to learn from')
+  return _apply(params, opt_state, *sums, tx=tx)
+
+
+def gradients(params, part, total, *, cfg: decoder.Config, spec: UpdateSpec):
+  """A micro-batch's share of the batch's gradient and of its metrics."""
+  loss = functools.partial(_loss, total=total, cfg=cfg, spec=spec)
+  return jax.grad(loss, has_aux=True)(params, part)
+
+
+@jax.jit(static_argnames=('cfg', 'spec'))
+def _zeros(params, part, total, *, cfg, spec):
+  like = jax.eval_shape(
+    functools.partial(gradients, cfg=cfg, spec=spec), params, part, total
+  )
+  grads = jax.tree.map(jnp.zeros_like, params)
+  return grads, {name: jnp.float32(0) for name in like[1]}
+
+
+@jax.jit(static_argnames=('cfg', 'spec'), donate_argnames='sums')
+def _add(params, sums, part, total, *, cfg, spec):
+  grads, metrics = gradients(params, part, total, cfg=cfg, spec=spec)
+  return jax.tree.map(jnp.add, sums[0], grads), {
+    name: _join(name, sums[1][name], metrics[name]) for name in metrics
+  }
+
+
+@jax.jit(static_argnames='tx', donate_argnames=('params', 'opt_state'))
+def _apply(params, opt_state, grads, metrics, *, tx):
   updates, opt_state = tx.update(grads, opt_state, params)
-  metrics['grad_norm'] = optax.tree.norm(grads)
+  metrics = {**metrics, 'grad_norm': optax.tree.norm(grads)}
   return optax.apply_updates(params, updates), opt_state, metrics
 
 
-def gradients(params, turns, *, cfg: decoder.Config, spec: UpdateSpec):
-  """Gradient of the batch's loss, and its metrics."""
-  total = losses.totals(turns.response_valid_BN, turns.weight_B)
-  grad = jax.grad(
-    functools.partial(_loss, total=total, cfg=cfg, spec=spec), has_aux=True
+def score(params, part, *, cfg: decoder.Config, spec: UpdateSpec):
+  """Log-probability and entropy of each turn's response tokens, [B, N]."""
+  x_RLD = decoder.forward(
+    cfg, params, part.tokens_RL, part.segment_RL, remat=spec.remat
   )
-  if spec.micro_batches == 1:
-    return grad(params, turns)
-  parts = jax.tree.map(
-    functools.partial(_split, parts=spec.micro_batches), turns
+  row_R1 = jnp.arange(x_RLD.shape[0])[:, None]
+  x_RMD = x_RLD.at[mesh.place(row_R1, 'fsdp', None), part.before_RM].get(
+    out_sharding=mesh.spec('fsdp', None, None)
   )
-
-  def add(carry, part):
-    sum_grads, sums = carry
-    grads, metrics = grad(params, part)
-    sum_grads = jax.tree.map(jnp.add, sum_grads, grads)
-    return (sum_grads, {k: _join(k, sums[k], metrics[k]) for k in sums}), None
-
-  keys = jax.eval_shape(grad, params, jax.tree.map(lambda x: x[0], parts))[1]
-  zeros = (
-    jax.tree.map(jnp.zeros_like, params),
-    {k: jnp.float32(0) for k in keys},
-  )
-  return jax.lax.scan(add, zeros, parts)[0]
-
-
-def score(params, turns, *, cfg: decoder.Config, spec: UpdateSpec):
-  """Log-probability and entropy at each response token."""
-  tokens_BT = jnp.concatenate([turns.prompt_BP, turns.response_BN], 1)
-  valid_BT = jnp.concatenate(
-    [turns.prompt_valid_BP, turns.response_valid_BN], 1
-  )
-  x_BTD = decoder.forward(
-    cfg, params, tokens_BT, valid_BT.astype(jnp.int32), remat=spec.remat
-  )
-  before = turns.prompt_BP.shape[1] - 1
-  x_BND = x_BTD[:, before : before + turns.response_BN.shape[1]]
-  return decoder.target_log_probs(
+  both_RM = decoder.target_log_probs(
     cfg,
     params,
-    x_BND,
-    turns.response_BN,
+    x_RMD,
+    part.target_RM,
     temperature=spec.temperature,
     chunk=spec.chunk,
   )
 
+  def by_turn(value_RM):
+    # A turn may sit in another device's row: these are scalars per token.
+    value_X = mesh.place(value_RM, None, None).reshape(-1)
+    return value_X.at[part.place_BN].get(out_sharding=mesh.spec('fsdp', None))
 
-def _loss(params, turns, *, total, cfg, spec):
-  logp_BN, entropy_BN = score(params, turns, cfg=cfg, spec=spec)
-  response_BN, weight_B = turns.response_valid_BN, turns.weight_B
+  return by_turn(both_RM[0]), by_turn(both_RM[1])
+
+
+def _loss(params, part, *, total, cfg, spec):
+  logp_BN, entropy_BN = score(params, part, cfg=cfg, spec=spec)
+  response_BN, weight_B = part.response_valid_BN, part.weight_B
   if spec.kind == 'sft':
     loss, metrics = losses.sft_loss(
       logp_BN,
@@ -142,8 +153,8 @@ def _loss(params, turns, *, total, cfg, spec):
   else:
     loss, metrics = losses.policy_loss(
       logp_BN,
-      turns.logp_BN,
-      turns.advantage_B,
+      part.logp_BN,
+      part.advantage_B,
       response_BN,
       weight_B,
       clip_low=spec.clip_low,
@@ -153,7 +164,7 @@ def _loss(params, turns, *, total, cfg, spec):
       total=total,
     )
     real_BN = response_BN & (weight_B[:, None] > 0)
-    gap_BN = jnp.where(real_BN, jnp.abs(logp_BN - turns.logp_BN), 0)
+    gap_BN = jnp.where(real_BN, jnp.abs(logp_BN - part.logp_BN), 0)
     # The sampler and the trainer compute the same number in two ways.
     metrics['gap/mean'] = losses.token_mean(
       gap_BN, response_BN, weight_B, total=total
@@ -168,19 +179,3 @@ def _loss(params, turns, *, total, cfg, spec):
 def _join(key, a, b):
   """How a metric of the batch comes from those of its micro-batches."""
   return jnp.maximum(a, b) if key.endswith('/max') else a + b
-
-
-def _split(x, *, parts):
-  """[B, ...] to [parts, B / parts, ...], taking every parts-th row.
-
-  So each device cuts up its own rows and none has to move.
-  """
-  if x.shape[0] % (parts * mesh.size('fsdp')):
-    raise ValueError(
-      f'{x.shape[0]} rows cannot be split into {parts} micro-batches on '
-      f'{mesh.size("fsdp")} devices (mesh axis fsdp): pad the batch'
-    )
-  x = mesh.place(x, 'fsdp', *[None] * (x.ndim - 1))
-  shape = (x.shape[0] // parts, parts, *x.shape[1:])
-  spec = mesh.spec('fsdp', *[None] * x.ndim)
-  return jax.lax.reshape(x, shape, out_sharding=spec).swapaxes(0, 1)

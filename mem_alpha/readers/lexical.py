@@ -2,7 +2,8 @@
 
 1. BM25 ranks the sentences of the entries that the search returned. Where
    several match the same content words of it, the newest entry's is taken.
-   If the question has names, a sentence must hold at least half of them.
+   A sentence must hold a content word of the question, and at least half of
+   its names if it has any.
 2. The answer is the best run of consecutive words of that sentence that are
    neither in the question nor function words: a run with a capital or a digit
    beats one without, then the rarer run (mean idf), then the later one.
@@ -143,20 +144,21 @@ class Lexical:
     ]
     idf, scores = self._rank(asked, [sentence for sentence, _ in pairs])
     names = frozenset(names)
-    best = None
-    for (sentence, entry), score in zip(pairs, scores):
-      if score <= 0 or 2 * len(names & sentence.content) < len(names):
+    groups = {}  # words matched -> the best score, the newest sentence's place
+    for place, score in enumerate(scores):
+      sentence, entry = pairs[place]
+      matched = asked.content & sentence.content
+      if not matched or 2 * len(names & matched) < len(names):
         continue
       # Sentences that match the same words are equal: the newer one counts.
-      matched = asked.content & sentence.content
-      if best is None:
-        best = (score, matched, sentence, entry)
-      elif matched == best[1]:
-        if entry.order > best[3].order:
-          best = (max(score, best[0]), matched, sentence, entry)
-      elif score > best[0]:
-        best = (score, matched, sentence, entry)
-    return best and (best[2], best[3], idf)
+      top, newest = groups.get(matched, (score, place))
+      if entry.order > pairs[newest][1].order:
+        newest = place
+      groups[matched] = max(top, score), newest
+    if not groups:
+      return None
+    _, place = max(groups.values(), key=lambda g: (g[0], pairs[g[1]][1].order))
+    return *pairs[place], idf
 
   def _rank(self, asked: _Sentence, sentences: Sequence[_Sentence]):
     """BM25 with the non-negative idf log(1 + (N - df + .5) / (df + .5))."""

@@ -1,8 +1,10 @@
-"""Fixed-shape rows from ragged turns.
+"""Fixed-shape arrays from ragged turns.
 
-Prompts are padded on the left, so that every row's response starts in the same
-column; responses are padded on the right. A row of weight 0 only fills the
-batch: it has no prompt, no response and no advantage.
+For sampling, prompts are padded on the left, so that every row's response
+starts in the same column (`left_pad`). For training, whole turns, prompt and
+response, are packed: several share a row, kept apart by segment ids, and as
+many equal micro-batches are filled as the turns need (`pack`). No turn is ever
+repeated to fill a batch; what is left over is padding of weight 0.
 """
 
 import dataclasses
@@ -12,32 +14,76 @@ import jax
 import numpy as np
 
 
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """Size of a micro-batch; every turn must fit a row by itself."""
+
+  rows: int  # R
+  length: int  # L, tokens of a row
+  targets: int  # M, response tokens of a row
+  turns: int  # B, turns of a micro-batch
+  response: int  # N, tokens of a response
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Turns:
-  """Prompts, the responses to be trained on, and what they were worth."""
+class Packed:
+  """One micro-batch: rows that the model reads, and the turns in them."""
 
-  prompt_BP: jax.Array
-  prompt_valid_BP: jax.Array
-  response_BN: jax.Array
+  tokens_RL: jax.Array
+  segment_RL: jax.Array  # 0 = padding, else the turn's number in its row
+  before_RM: jax.Array  # column of the token before each response token
+  target_RM: jax.Array  # the response tokens, 0 beyond the last
+  place_BN: jax.Array  # where in [R * M] the tokens of each turn are
   response_valid_BN: jax.Array
   logp_BN: jax.Array  # of the sampler, under its temperature
   advantage_B: jax.Array
-  weight_B: jax.Array  # 0 = padding row
+  weight_B: jax.Array  # 0 = no turn
+
+
+def plan(
+  prompts: Sequence[int], responses: Sequence[int], shape: Shape
+) -> list[list[list[int]]]:
+  """Which turns go together: micro-batches of rows of indices, in order.
+
+  First fit: a turn goes to the first row of the open micro-batch with room;
+  one that fits nowhere opens the next. Arguments are numbers of tokens.
+  """
+  batches: list[list[list[int]]] = []
+  used = room = None
+  for turn, (prompt, response) in enumerate(zip(prompts, responses)):
+    need = np.array([prompt + response, response])
+    if response > min(shape.response, shape.targets) or need[0] > shape.length:
+      raise ValueError(
+        f'turn {turn} has {prompt} prompt and {response} response tokens but '
+        f'a row holds {shape.length}, of which {shape.targets} of responses, '
+        f'and a response {shape.response}: lower the limits of the run, or '
+        'raise those of its batches'
+      )
+    row = None
+    if batches and used < shape.turns:
+      free = np.flatnonzero((room >= need).all(1))
+      row = free[0] if free.size else None
+    if row is None:
+      batches.append([[] for _ in range(shape.rows)])
+      room = np.tile([shape.length, shape.targets], (shape.rows, 1))
+      used, row = 0, 0
+    batches[-1][row].append(turn)
+    room[row] -= need
+    used += 1
+  return batches
 
 
 def pack(
   prompts: Sequence[Sequence[int]],
   responses: Sequence[Sequence[int]],
   *,
-  rows: int,
-  prompt_tokens: int,
-  response_tokens: int,
+  shape: Shape,
   pad: int,
   logps: Sequence[Sequence[float]] | None = None,
   advantages: Sequence[float] | None = None,
-) -> Turns:
-  """Lays turns out in host arrays of a fixed shape.
+) -> list[Packed]:
+  """Micro-batches that hold every turn once, as host arrays.
 
   Texts to imitate have no log-probs and no advantages: both are 0 then.
   """
@@ -45,27 +91,57 @@ def pack(
     raise ValueError(
       f'{len(prompts)} prompts cannot be paired with {len(responses)} responses'
     )
-  prompt_BP, prompt_valid_BP = left_pad(
-    prompts, rows=rows, width=prompt_tokens, pad=pad
-  )
-  response_BN, response_valid_BN = _right_pad(
-    responses, rows, response_tokens, pad, np.int32
-  )
-  logps = [[0.0] * len(r) for r in responses] if logps is None else logps
-  if [len(logp) for logp in logps] != [len(r) for r in responses]:
+  if logps is None:
+    logps = [[0.0] * len(response) for response in responses]
+  if [len(l) for l in logps] != [len(r) for r in responses]:
     raise ValueError('each sampled token needs exactly one log-prob')
-  logp_BN, _ = _right_pad(logps, rows, response_tokens, 0.0, np.float32)
-  advantage_B = np.zeros(rows, np.float32)
-  if advantages is not None:
-    advantage_B[: len(prompts)] = np.asarray(advantages, np.float32)
-  return Turns(
-    prompt_BP=prompt_BP,
-    prompt_valid_BP=prompt_valid_BP,
-    response_BN=response_BN,
-    response_valid_BN=response_valid_BN,
+  if advantages is None:
+    advantages = [0.0] * len(prompts)
+  batches = plan(
+    [len(prompt) for prompt in prompts],
+    [len(response) for response in responses],
+    shape,
+  )
+  return [
+    _fill(rows, prompts, responses, logps, advantages, shape, pad)
+    for rows in batches
+  ]
+
+
+def _fill(rows, prompts, responses, logps, advantages, shape, pad) -> Packed:
+  R, L, M = shape.rows, shape.length, shape.targets
+  B, N = shape.turns, shape.response
+  tokens_RL = np.full((R, L), pad, np.int32)
+  segment_RL = np.zeros((R, L), np.int32)
+  before_RM, target_RM = np.zeros((2, R, M), np.int32)
+  place_BN = np.zeros((B, N), np.int32)
+  valid_BN, logp_BN = np.zeros((B, N), bool), np.zeros((B, N), np.float32)
+  advantage_B, weight_B = np.zeros((2, B), np.float32)
+  b = 0
+  for r, turns in enumerate(rows):
+    column = place = 0
+    for segment, turn in enumerate(turns, start=1):
+      text = [*prompts[turn], *responses[turn]]
+      P, n = len(prompts[turn]), len(responses[turn])
+      tokens_RL[r, column : column + len(text)] = text
+      segment_RL[r, column : column + len(text)] = segment
+      before_RM[r, place : place + n] = column + P - 1 + np.arange(n)
+      target_RM[r, place : place + n] = responses[turn]
+      place_BN[b, :n] = r * M + place + np.arange(n)
+      valid_BN[b, :n] = True
+      logp_BN[b, :n] = logps[turn]
+      advantage_B[b], weight_B[b] = advantages[turn], 1
+      column, place, b = column + len(text), place + n, b + 1
+  return Packed(
+    tokens_RL=tokens_RL,
+    segment_RL=segment_RL,
+    before_RM=before_RM,
+    target_RM=target_RM,
+    place_BN=place_BN,
+    response_valid_BN=valid_BN,
     logp_BN=logp_BN,
     advantage_B=advantage_B,
-    weight_B=(np.arange(rows) < len(prompts)).astype(np.float32),
+    weight_B=weight_B,
   )
 
 
@@ -77,17 +153,6 @@ def left_pad(
     [prompt[::-1] for prompt in prompts], rows, width, pad, np.int32
   )
   return tokens_BP[:, ::-1].copy(), valid_BP[:, ::-1].copy()
-
-
-def bucket(length: int, sizes: Sequence[int]) -> int:
-  """The least of `sizes` that holds `length`: few shapes, few compilations."""
-  for size in sorted(sizes):
-    if length <= size:
-      return size
-  raise ValueError(
-    f'{length} tokens or rows do not fit the largest shape, {max(sizes)}: '
-    'shorten the input or allow a larger shape'
-  )
 
 
 def _right_pad(lists, rows, width, pad, dtype):

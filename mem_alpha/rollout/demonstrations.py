@@ -8,6 +8,8 @@ model that starts with these learns to copy in a fraction of the steps.
 """
 
 import dataclasses
+import functools
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -15,6 +17,8 @@ from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
+from mem_alpha.memory import state as memory_state
+from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
 
 
@@ -24,6 +28,53 @@ class Demonstration:
 
   prompt: tuple[int, ...]
   response: tuple[int, ...]
+
+
+class Stream:
+  """Micro-batches of demonstrations without end, addressed by number.
+
+  Each epoch packs all of them in a new order that depends on (seed, epoch).
+  """
+
+  def __init__(
+      self,
+      turns: Sequence[Demonstration],
+      *,
+      shape: batch_lib.Shape,
+      pad: int,
+      seed: int,
+  ):
+    if not turns:
+      raise ValueError('There is no demonstration to learn from.')
+    self.turns, self.shape, self.pad, self.seed = turns, shape, pad, seed
+    self._plan = functools.cache(self._plan_epoch)
+
+  def batch(self, number: int) -> batch_lib.Packed:
+    for epoch in itertools.count():
+      planned = self._plan(epoch)
+      if number < len(planned):
+        turns = [self.turns[t] for t in planned[number]]
+        (part,) = batch_lib.pack(
+            [turn.prompt for turn in turns],
+            [turn.response for turn in turns],
+            shape=self.shape,
+            pad=self.pad,
+        )
+        return part
+      number -= len(planned)
+
+  def _plan_epoch(self, epoch: int) -> list[list[int]]:
+    order = list(range(len(self.turns)))
+    random.Random(f'{self.seed}/epoch/{epoch}').shuffle(order)
+    batches = batch_lib.plan(
+        [len(self.turns[t].prompt) for t in order],
+        [len(self.turns[t].response) for t in order],
+        self.shape,
+    )
+    # In the order of reading, so that packing them again gives the same rows.
+    return [
+        [order[t] for t in sorted(itertools.chain(*rows))] for rows in batches
+    ]
 
 
 def record(
@@ -61,18 +112,29 @@ def copies(
   turns = []
   for i in range(count):
     rng = random.Random(f'{seed}/copies/{i}')
-    lines = [
-        ' '.join(rng.choices(words, k=rng.randint(5, 12))) + '.'
-        for _ in range(rng.randint(1, sentences))
-    ]
+    count_lines = rng.randint(1, sentences)
+    lines = [_scrambled(words, rng) for _ in range(count_lines)]
+    # Half of the prompts also show entries, which must not be copied.
+    shown = rng.randint(1, sentences) if rng.random() < 0.5 else 0
     while True:
+      view = [
+          memory_state.Row(
+              structs.Kind.SEMANTIC,
+              n,
+              tuple(tokenizer.encode(_scrambled(words, rng))),
+              0,
+              0,
+              n,
+          )
+          for n in range(shown)
+      ]
       stored = [line for line in lines if rng.random() < 0.75] or lines
       prompt, cut = prompts.render(
           parts,
-          (),
+          view,
           tokenizer.encode('\n'.join(lines) + '\n'),
           max_tokens=prompt_tokens,
-          show=0,
+          show=sentences,
       )
       text = '\n'.join(tools.render_call(_insert(line)) for line in stored)
       response = (*tokenizer.encode(text), tokenizer.end_of_turn)
@@ -80,13 +142,17 @@ def copies(
         break
       if len(lines) == 1:
         raise ValueError(
-            'A copy of one sentence needs more than the '
-            f'{prompt_tokens} prompt and {max_new_tokens} response tokens of '
-            'warm.copy_prompt_tokens and warm.copy_new_tokens; raise them.'
+            f'A copy of one sentence needs more than the {prompt_tokens} '
+            f'prompt and {max_new_tokens} response tokens of '
+            'warm.copy_prompt_tokens and sampling.max_new_tokens; raise them.'
         )
       lines.pop()
     turns.append(Demonstration(tuple(prompt), response))
   return turns
+
+
+def _scrambled(words: Sequence[str], rng: random.Random) -> str:
+  return ' '.join(rng.choices(words, k=rng.randint(5, 10))) + '.'
 
 
 def _insert(content: str) -> structs.Call:
