@@ -32,7 +32,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.data.synthetic.events = 1  # dated events
   c.data.synthetic.classes = 2  # labels of the classification task
   c.data.synthetic.examples = 2  # labelled examples per class
-  c.data.synthetic.topics = 2  # keywords of the long-range question
+  c.data.synthetic.topics = 4  # keywords of the long-range question
   c.data.synthetic.small_talk = 13  # sentences not worth storing
 
   c.tokenizer = config_dict.ConfigDict()
@@ -84,9 +84,10 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.warm = config_dict.ConfigDict()
   c.warm.copy_steps = 0  # steps on copying scrambled sentences, before all
-  c.warm.copies = 8000  # such turns, before they are repeated
+  c.warm.keep_steps = 0  # steps on a writer that stores everything
+  c.warm.copies = 6000  # such turns, before they are repeated
+  c.warm.copy_prompt_tokens = 96  # length limit of their prompts
   c.warm.copy_sentences = 4  # sentences of such a turn, at most
-  c.warm.copy_prompt_tokens = 144  # length limit of their prompts
   c.warm.steps = 0  # supervised steps on the scripted writer's turns
   c.warm.instances = 1500  # conversations that the writer is recorded on
   c.warm.leave_out_fact = 0.4  # how often the writer misses a fact

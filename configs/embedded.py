@@ -9,7 +9,10 @@ from configs import base
 
 def get_config(arg=None):
   config = base.get_config(arg)
-  config.warm.copy_steps = 300
-  config.warm.steps = 900
+  config.warm.copy_steps = 200
+  config.warm.keep_steps = 450
+  config.warm.steps = 350
+  config.warm.lr = 7e-3
   config.grpo.steps = 50
+  config.reward.compression, config.reward.content = 0.3, 0.2
   return config

@@ -44,7 +44,8 @@ def check(config) -> None:
               'checkpoint.every', 'batch.rows', 'data.chunks',
               'sampling.max_calls', 'data.train_instances'):
     _require(_get(config, key) >= 1, key, _get(config, key), 'at least 1')
-  for key in ('grpo.steps', 'warm.steps', 'warm.copy_steps', 'log.turns'):
+  for key in ('grpo.steps', 'warm.steps', 'warm.copy_steps',
+              'warm.keep_steps', 'log.turns'):
     _require(_get(config, key) >= 0, key, _get(config, key), '0 or more')
   for key in ('warm.leave_out_fact', 'warm.store_small_talk',
               'warm.insert_for_update', 'warm.store_sentence'):
@@ -231,7 +232,7 @@ def reader(config) -> base.Reader:
 def teacher(config) -> writers.Script:
   """The imperfect writer; on text without notes, one that picks sentences."""
   w = config.warm
-  if tuple(config.data.sources) != ('synthetic',):
+  if not _has_notes(config):
     return writers.verbatim(w.store_sentence)
   habits = script.Habits(
       leave_out_fact=w.leave_out_fact,
@@ -239,6 +240,18 @@ def teacher(config) -> writers.Script:
       insert_for_update=w.insert_for_update,
   )
   return writers.annotated(habits, show=config.prompt.show)
+
+
+def keeper(config) -> writers.Script:
+  """A writer without choices: it shows how calls are made, not which."""
+  if not _has_notes(config):
+    return writers.verbatim(1.0)
+  habits = script.Habits(store_small_talk=1.0)
+  return writers.annotated(habits, show=config.prompt.show)
+
+
+def _has_notes(config) -> bool:
+  return tuple(config.data.sources) == ('synthetic',)
 
 
 def weights(config) -> total.Weights:
@@ -277,6 +290,12 @@ def policy_update(config) -> update.UpdateSpec:
   )
 
 
+def warm_steps(config) -> int:
+  """Optimiser steps of the warm start, all phases together."""
+  w = config.warm
+  return w.copy_steps + w.keep_steps + w.steps
+
+
 def optimizers(config):
   """(warm start's, GRPO's), of one structure: a state fits both."""
   shared = dict(
@@ -291,9 +310,8 @@ def optimizers(config):
     warmup = min(config.opt.warmup, total // 2)
     return optimizer.make(lr=lr, warmup=warmup, total=max(total, 1), **shared)
 
-  warm_steps = config.warm.copy_steps + config.warm.steps
   return (
-      make(config.warm.lr, warm_steps),
+      make(config.warm.lr, warm_steps(config)),
       make(config.grpo.lr, config.grpo.steps * config.grpo.updates),
   )
 

@@ -1,7 +1,7 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
 --mode=train (default) trains and ends with the result table; it continues what
-was interrupted in the same workdir. --mode=evaluate makes the table again. Any
+was interrupted in the same workdir. --verbosity=1 shows where an error arose. --mode=evaluate makes the table again. Any
 knob of configs/base.py can be set: --config.grpo.steps=20.
 """
 
@@ -41,20 +41,22 @@ def main(argv: list[str]) -> None:
     with jax.set_mesh(build.device_mesh(config)):
       logging.info('Devices: %s', jax.devices())
       _MODES[_MODE.value](config, pathlib.Path(_WORKDIR.value))
-  except (ValueError, FileNotFoundError, OSError) as error:
+  except (ValueError, OSError) as error:  # bad settings, files or data
     if logging.level_debug():
       raise
     sys.exit(f'mem_alpha: {error}')
 
 
-def cli() -> None:
-  """Entry point: flag errors are one sentence too."""
-  flags.mark_flags_as_required(['config', 'workdir'])
+def _parse(argv: list[str]) -> list[str]:
+  """Reads the flags; what is wrong with them is one sentence."""
   try:
-    app.run(main)
-  except (AttributeError, TypeError, KeyError) as error:
+    return flags.FLAGS(argv)
+  except (
+      flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError
+  ) as error:
     sys.exit(f'mem_alpha: {error}')
 
 
 if __name__ == '__main__':
-  cli()
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main, flags_parser=_parse)

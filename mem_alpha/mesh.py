@@ -12,6 +12,8 @@ a value with `place`, and a wrong combination is an error while tracing.
 Without a mesh the same code runs on one device: `place` does nothing.
 """
 
+import math
+
 import jax
 import numpy as np
 
@@ -61,6 +63,14 @@ def place(x: jax.Array, *axes: str | None) -> jax.Array:
   """Moves x to the named layout; the identity where no mesh is set."""
   wanted = spec(*axes)
   return x if wanted is None else jax.reshard(x, wanted)
+
+
+def reshape(x: jax.Array, shape, *axes: str | None) -> jax.Array:
+  """Reshapes to a layout; one size may be -1, axes not named are not split."""
+  known = math.prod(n for n in shape if n != -1)
+  shape = tuple(x.size // known if n == -1 else n for n in shape)
+  axes += (None,) * (len(shape) - len(axes))
+  return jax.lax.reshape(x, shape, out_sharding=spec(*axes))
 
 
 def put_batch(batch):

@@ -1,7 +1,8 @@
 """Training, from an empty work directory to the result table.
 
 1. Tokenizer and model: trained here, or loaded.
-2. Warm start: supervised steps on copying, then on a scripted writer's turns.
+2. Warm start: supervised steps on copying, on a writer that keeps everything,
+   and on the imperfect scripted writer, which is what the agent starts from.
 3. GRPO: draw instances, roll out, reward, one or more policy updates.
    Validation picks the snapshot called `best`.
 4. The test split is read, once, by the table at the end.
@@ -12,7 +13,6 @@ every random draw is derived from (seed, step), and the metrics file is cut back
 to where it was when the checkpoint was made.
 """
 
-import functools
 import json
 import pathlib
 import time
@@ -60,7 +60,7 @@ class _Trainer:
     self.timer = metrics_lib.Timer()
     self.key = jax.random.key(self.config.seed)
     self.warm_tx, self.grpo_tx = build.optimizers(self.config)
-    self.warm_steps = self.config.warm.copy_steps + self.config.warm.steps
+    self.warm_steps = build.warm_steps(self.config)
     self.steps = self.warm_steps + self.config.grpo.steps
     self._start()
 
@@ -99,10 +99,9 @@ class _Trainer:
       untrained = {f'validation/{k}': v for k, v in self._validate().items()}
       self.log.write(0, {'phase': 'untrained', **untrained})
     if self.step < self.warm_steps:
-      copies, recorded = self._demonstrations()
-      while self.step < self.warm_steps:
-        copying = self.step < self.config.warm.copy_steps
-        self._warm_step(copies if copying else recorded, copying=copying)
+      for phase, first, last, turns in self._phases():
+        while first <= self.step < last:
+          self._warm_step(phase, turns.batch(self.step - first))
     if self.step == self.warm_steps:
       # Optimiser moments of another loss would only disturb the first steps.
       self.state['opt'] = self.grpo_tx.init(self.state['params'])
@@ -115,47 +114,61 @@ class _Trainer:
         )
       self._record('warm_start', figures, {})
 
-  def _demonstrations(self):
-    """Turns to imitate, made anew after a restart: they depend on the seed."""
-    config, parts = self.config, self.parts
-    runner = parts.runner(config.eval.batch)
-    train = parts.instances('train', config.warm.instances)
-    recorded = demonstrations.record(
-        runner,
-        train,
-        parts.script(build.teacher(config), 'warm'),
-        max_new_tokens=config.sampling.max_new_tokens,
-    )
-    stream = functools.partial(
-        demonstrations.Stream,
-        shape=build.batch_shape(config),
-        pad=parts.tokenizer.pad,
-        seed=config.seed,
-    )
-    if not config.warm.copy_steps:
-      return None, stream(recorded)
-    words = sorted({w for i in train for c in i.chunks for w in c.split()})
-    copies = demonstrations.copies(
-        words,
-        parts.tokenizer,
-        parts.spec.parts,
-        count=config.warm.copies,
-        sentences=config.warm.copy_sentences,
-        prompt_tokens=config.warm.copy_prompt_tokens,
-        max_new_tokens=config.sampling.max_new_tokens,
-        seed=config.seed,
-    )
-    return stream(copies), stream(recorded)
+  def _phases(self):
+    """(name, first step, step after the last, turns to imitate) in order.
 
-  def _warm_step(self, turns: demonstrations.Stream, *, copying: bool):
-    first = 0 if copying else self.config.warm.copy_steps
-    part = turns.batch(self.step - first)
+    Turns are made anew after a restart: they depend on the seed alone.
+    """
+    config, parts = self.config, self.parts
+    train = parts.instances('train', config.warm.instances)
+    chunks = [chunk for instance in train for chunk in instance.chunks]
+
+    def copies():
+      return demonstrations.copies(
+          chunks,
+          parts.tokenizer,
+          parts.spec.parts,
+          count=config.warm.copies,
+          sentences=config.warm.copy_sentences,
+          prompt_tokens=config.warm.copy_prompt_tokens,
+          max_new_tokens=config.sampling.max_new_tokens,
+          seed=config.seed,
+      )
+
+    def recorded(writer):
+      return lambda: demonstrations.record(
+          parts.runner(config.eval.batch),
+          train,
+          parts.script(writer, 'warm'),
+          max_new_tokens=config.sampling.max_new_tokens,
+      )
+
+    first = 0
+    for phase, steps, make in (
+        ('copy', config.warm.copy_steps, copies),
+        ('keep_all', config.warm.keep_steps, recorded(build.keeper(config))),
+        ('imitate', config.warm.steps, recorded(build.teacher(config))),
+    ):
+      if self.step < first + steps:
+        yield (
+            phase,
+            first,
+            first + steps,
+            demonstrations.Stream(
+                make(),
+                shape=build.batch_shape(config),
+                pad=parts.tokenizer.pad,
+                seed=config.seed,
+            ),
+        )
+      first += steps
+
+  def _warm_step(self, phase: str, part: batch_lib.Packed):
     figures = self._update([part], self.warm_tx, build.warm_update(self.config))
     self.step += 1
     self.bar.update()
     self.bar.set_postfix(loss=f'{figures["loss"]:.3f}', refresh=False)
     if self.step < self.warm_steps:  # the last one is recorded with more
-      phase = 'copy' if copying else 'imitate'
       self.log.write(self.step, {'phase': phase, **figures})
       if self.step % self.config.checkpoint.warm_every == 0:
         self._save()

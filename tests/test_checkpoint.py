@@ -258,19 +258,18 @@ def test_four_steps_equal_two_and_a_restore_and_two(tmp_path):
   cfg = presets.get('tiny', vocab_size=16, width=16, head_width=8, ff=16)
   tx = optimizer.make(lr=1e-2, warmup=2, total=4, schedule='cosine')
   spec = update.UpdateSpec(kind='sft', chunk=3)
+  shape = batch.Shape(rows=2, length=20, targets=10, turns=4, response=5)
 
-  def turns(step):
+  def parts(step):
     rng = np.random.default_rng(step)
     return batch.pack(
       rng.integers(1, 16, (4, 3)).tolist(),
       rng.integers(1, 16, (4, 5)).tolist(),
-      rows=4,
-      prompt_tokens=4,
-      response_tokens=6,
+      shape=shape,
       pad=0,
     )
 
-  def run(directory, first, last, save=True):
+  def run(directory, first, last):
     with (
       jax.set_mesh(jax.make_mesh((1, 1), mesh_lib.AXES)),
       checkpoint.Store(directory) as store,
@@ -284,24 +283,23 @@ def test_four_steps_equal_two_and_a_restore_and_two(tmp_path):
         params, opt, metrics = update.step(
           state['params'],
           state['opt'],
-          mesh_lib.put_batch(turns(step)),
+          parts(step),
           cfg=cfg,
           spec=spec,
           tx=tx,
         )
         state = {'params': params, 'opt': opt}
-        if save:
-          # In the background, while the next step overwrites these arrays.
-          store.save(step, state, {})
+        # In the background, while the next step overwrites these arrays.
+        store.save(step, state, {})
     return state, metrics
 
-  update.step.clear_cache()
+  update._apply.clear_cache()
   unbroken = run(tmp_path / 'a', 0, 4)
-  assert update.step._cache_size() == 1
+  assert update._apply._cache_size() == 1
   run(tmp_path / 'b', 0, 2)
   resumed = run(tmp_path / 'b', 2, 4)
   assert_equal(resumed, unbroken)
-  assert update.step._cache_size() == 1
+  assert update._apply._cache_size() == 1
   with checkpoint.Store(tmp_path / 'a') as store:
     assert_equal(store.restore(unbroken[0]).state, unbroken[0])
 

@@ -56,6 +56,7 @@ def test_decay_reaches_matrices_of_a_layer_only():
   )
   params = jax.eval_shape(lambda: decoder.init(cfg, jax.random.key(0)))
   matrices = {'embed', 'query', 'key', 'value', 'out', 'gate', 'up', 'down'}
+  matrices.add('canon')  # a matrix of taps
   chosen = jax.tree.leaves_with_path(optimizer.is_matrix(params))
   assert len(chosen) == 17
   for path, decayed in chosen:

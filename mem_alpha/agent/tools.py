@@ -96,9 +96,10 @@ def atoms(enabled: Sequence[bool]) -> list[str]:
   """Fixed strings of rendered calls, each worth one token.
 
   Every rendered call on an enabled memory is a concatenation of these with
-  escaped contents and ids. `Done` is among them.
+  escaped contents and ids. `Done` is among them, and the end of a call with
+  the line break before the next.
   """
-  strings = [DONE]
+  strings = [DONE, '"}}\n']
   for tool, kinds in offered(enabled):
     for kind in kinds:
       strings.extend(_render(tool, kind, _SLOT, _SLOT).split(_SLOT))

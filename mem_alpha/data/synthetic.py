@@ -63,23 +63,23 @@ _FRAMES = {
         'I know that {s} has {v} as {r}.',
         'For {s} the {r} is {v}.',
         'We have {v} as the {r} of {s}.',
-        'I know that {v} is the {r} of {s}.',
+        'Note that {v} is the {r} of {s}.',
     ),
     'change': (
         'Now the {r} of {s} is {v}.',
-        'I know that {s} has {v} as new {r}.',
+        'Today {s} has {v} as new {r}.',
         'For {s} the new {r} is {v}.',
         'Now we have {v} as the {r} of {s}.',
     ),
     'event': (
         'On {d} the {r} of {s} was {v}.',
         'The {r} of {s} on {d} was {v}.',
-        'I know that on {d} the {r} of {s} was {v}.',
+        'Remember that on {d} the {r} of {s} was {v}.',
     ),
     'example': (
         'Request {x} has label {v}.',
         'Give label {v} to request {x}.',
-        'I know that request {x} has label {v}.',
+        'We know that request {x} has label {v}.',
     ),
     'topic': (
         'We talk about {v} {t}.',
@@ -96,7 +96,7 @@ _FRAMES = {
     'mention': (
         'I forgot the {r} of {s}.',
         'Ask {s} about the {r} {t}.',
-        'I doubt that we know the {r} of {s}.',
+        'Nobody knows the {r} of {s}.',
     ),
     'wrong_example': (
         'Maybe request {x} has label {v}.',
@@ -126,7 +126,7 @@ class Spec:
   events: int = 1
   classes: int = 2
   examples: int = 2  # per class
-  topics: int = 2
+  topics: int = 4
   small_talk: int = 13
   max_questions: int = 100
 
@@ -149,7 +149,7 @@ def names(split: str) -> list[str]:
 
 
 def _pairs(split: str) -> list[tuple[str, str]]:
-  wanted = {'train': range(8), 'validation': (8,), 'test': (9,)}[split]
+  wanted = {'train': range(6), 'validation': (6, 7), 'test': (8, 9)}[split]
   pairs = itertools.product(enumerate(_STARTS), enumerate(_ENDS))
   return [(a, b) for (i, a), (j, b) in pairs if (7 * i + 3 * j) % 10 in wanted]
 

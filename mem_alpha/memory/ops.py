@@ -7,8 +7,8 @@ The calls of a turn act one after another, but only on small per-row values:
    the candidates; tokens decide.
 3. A scan over the calls decides each status from per-row columns, twice: with
    the room that is left now, and with the room after a compaction.
-4. Memories that compaction would help are compacted, outside of `vmap`: under
-   it, a branch over the state would copy the pools of the whole batch.
+4. Memories that a compaction helps are compacted, outside of `vmap`: under it,
+   a branch over the state would copy the pools of the whole batch.
 5. Accepted contents are appended to the pools by one masked scatter each.
 
 The first check that fails names the status, in the order DISABLED, INVALID,
@@ -24,11 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mem_alpha import structs
+from mem_alpha.memory import content
 from mem_alpha.memory import state
 
 _INSERT, _UPDATE = structs.Action.INSERT, structs.Action.UPDATE
 _CORE = structs.Kind.CORE
-_BASE = 0x01000193  # of the polynomial hash; odd, so it has an inverse
+_DUPLICATE = structs.Status.DUPLICATE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,24 @@ class _Plan:
   next_entry: jax.Array
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Table:
+  """What the calls of a turn see of a memory.
+
+  Columns _R hold the rows of the table, then one place for each call, where
+  an accepted content lives until it is appended.
+  """
+
+  live_R: jax.Array
+  kind_R: jax.Array
+  entry_R: jax.Array
+  uid_R: jax.Array
+  created_R: jax.Array
+  room: jax.Array  # tokens, words and rows
+  next_entry: jax.Array
+
+
 def pack(
   calls: Sequence[Sequence[EncodedCall]], O: int, T: int, W: int
 ) -> Ops:
@@ -132,15 +151,8 @@ def _apply_turn(memory_B, ops_B, chunk_B, *, limits):
   plan_B, full_B = jax.vmap(functools.partial(_plan, limits=limits))(
     memory_B, ops_B, chunk_B
   )
-  keep_BM = jax.vmap(_keep)(memory_B, full_B)
   memory_B = jax.vmap(_close)(memory_B, plan_B, chunk_B)
-  memory_B = jax.lax.cond(
-    full_B.any(),
-    jax.vmap(state.compact),
-    lambda memory_B, _: memory_B,
-    memory_B,
-    keep_BM,
-  )
+  memory_B = _make_room(memory_B, full_B)
   memory_B = jax.vmap(_append)(memory_B, ops_B, plan_B, chunk_B)
   return memory_B, plan_B.status_O, plan_B.uid_O
 
@@ -167,12 +179,11 @@ def _pack_turn(turn: Sequence[EncodedCall], row: dict[str, np.ndarray]):
 
 def _plan(memory, ops, chunk, *, limits):
   """Returns the plan, and whether it needs the memory to be compacted."""
-  inside_TO = _inside(ops)
   verdict_O = _verdict(ops, limits)
   write_O = (verdict_O == structs.Status.OK) & (
     (ops.action_O == _INSERT) | (ops.action_O == _UPDATE)
   )
-  same_OR = _same_content(memory, ops, write_O, inside_TO)
+  same_OR = content.same(memory, ops, write_O)
   rooms = _rooms(memory, keep_history=limits.keep_history)
 
   def decide(room):
@@ -182,12 +193,6 @@ def _plan(memory, ops, chunk, *, limits):
   helps = (plans.status_O[0] != plans.status_O[1]).any()
   plan = jax.tree.map(lambda x: jnp.where(helps, x[1], x[0]), plans)
   return plan, helps
-
-
-def _inside(ops: Ops) -> jax.Array:
-  """Which call the positions of the turn's tokens belong to."""
-  at_T1 = jnp.arange(ops.tokens_T.size)[:, None]
-  return (at_T1 >= ops.start_O) & (at_T1 < ops.start_O + ops.length_O)
 
 
 def _verdict(ops: Ops, limits: Limits) -> jax.Array:
@@ -222,58 +227,6 @@ def _first(*checks) -> jax.Array:
   return jnp.select(conditions, statuses, jnp.int32(structs.Status.OK))
 
 
-def _same_content(memory, ops, write_O, inside_TO) -> jax.Array:
-  """Which rows, then which earlier calls, hold the content of each call.
-
-  All calls check one candidate per round: a row of the right kind, length and
-  hash. More than a round or two needs repeated calls or colliding hashes.
-  """
-  O, M = ops.action_O.size, memory.kind_M.size
-  hash_O = _hash(ops, inside_TO)
-  earlier_OO = jnp.tri(O, k=-1, dtype=bool) & write_O
-  exists_OR = jnp.concatenate(
-    [jnp.broadcast_to(state.live(memory), (O, M)), earlier_OO], -1
-  )
-  todo_OR = exists_OR & write_O[:, None]
-  for column_M, column_O in (
-    (memory.kind_M, ops.kind_O),
-    (memory.length_M, ops.length_O),
-    (memory.hash_M, hash_O),
-  ):
-    column_R = jnp.concatenate([column_M, column_O])
-    todo_OR &= column_O[:, None] == column_R
-  start_R = jnp.concatenate([memory.start_M, ops.start_O])
-  owner_T = inside_TO.argmax(-1)
-  offset_T = jnp.arange(owner_T.size) - ops.start_O[owner_T]
-
-  def check(carry):
-    todo_OR, same_OR = carry
-    pick_O = todo_OR.argmax(-1)
-    row_T = pick_O[owner_T]
-    at_T = start_R[row_T] + offset_T
-    stored_T = jnp.where(row_T < M, memory.tokens_P[at_T], ops.tokens_T[at_T])
-    differs_O = (inside_TO & (stored_T != ops.tokens_T)[:, None]).any(0)
-    picked_OR = todo_OR & (jnp.arange(M + O) == pick_O[:, None])
-    same_OR |= picked_OR & ~differs_O[:, None]
-    return todo_OR & ~picked_OR, same_OR
-
-  _, same_OR = jax.lax.while_loop(
-    lambda carry: carry[0].any(), check, (todo_OR, jnp.zeros_like(todo_OR))
-  )
-  return same_OR
-
-
-def _hash(ops: Ops, inside_TO) -> jax.Array:
-  """Sum of token x _BASE^place modulo 2^32 over each content."""
-  T = ops.tokens_T.size
-  power_T = np.multiply.accumulate(np.full(T, _BASE, np.uint32))
-  inverse = np.uint32(pow(_BASE, -1, 2**32))
-  shift_T = np.multiply.accumulate(np.full(T, inverse, np.uint32))
-  weighted_T = ops.tokens_T.astype(jnp.uint32) * power_T
-  sum_O = jnp.where(inside_TO, weighted_T[:, None], jnp.uint32(0)).sum(0)
-  return sum_O * jnp.asarray(shift_T)[ops.start_O]
-
-
 def _rooms(memory, *, keep_history: bool) -> jax.Array:
   """Free tokens, words and rows: now, and if closed versions were dropped."""
   size = jnp.array(
@@ -292,81 +245,88 @@ def _rooms(memory, *, keep_history: bool) -> jax.Array:
 
 
 def _decide(memory, ops, verdict_O, same_OR, room, chunk) -> _Plan:
-  """Runs the calls in order over per-row columns only.
+  """Runs the calls in order over per-row columns only."""
+  O = ops.action_O.size
 
-  Columns _R hold the rows of the table, then one place for each call, where
-  an accepted content lives until it is appended to the table.
-  """
-  O, M = ops.action_O.size, memory.kind_M.size
-  zeros_O = jnp.zeros_like(ops.kind_O)
+  def extend(column_M):
+    return jnp.pad(column_M, (0, O))
 
-  def extend(column_M, column_O=zeros_O):
-    return jnp.concatenate([column_M, column_O.astype(column_M.dtype)])
-
-  kind_R = extend(memory.kind_M, ops.kind_O)
-  need_O3 = jnp.stack(
-    [ops.length_O, ops.num_terms_O, jnp.ones_like(zeros_O)], -1
+  table = _Table(
+    live_R=extend(state.live(memory)),
+    kind_R=jnp.concatenate([memory.kind_M, ops.kind_O]),
+    entry_R=extend(memory.entry_M),
+    uid_R=extend(memory.uid_M),
+    created_R=extend(memory.created_M),
+    room=room,
+    next_entry=memory.next_entry,
   )
-
-  def step(carry, call):
-    live_R, entry_R, uid_R, created_R, room, next_entry = carry
-    o, action, kind, uid, verdict, same_R, need = call
-    uid = jnp.where(kind == _CORE, structs.NO_ID, uid)
-    insert = action == _INSERT
-    target_R = live_R & (kind_R == kind) & (uid_R == uid) & ~insert
-    found = target_R.any()
-    content = insert | (action == _UPDATE)
-    lost = ~found & ~insert & ~((kind == _CORE) & content)
-    again = (same_R & live_R & ~target_R).any()
-    status = _first(
-      (verdict != structs.Status.OK, verdict),
-      (lost, structs.Status.UNKNOWN_ID),
-      (content & again, structs.Status.DUPLICATE),
-      (content & (need > room).any(), structs.Status.FULL),
-    )
-    ok = status == structs.Status.OK
-    old = target_R.argmax()
-    entry = jnp.where(found, entry_R[old], state.CORE_ENTRY)
-    entry = jnp.where(insert, next_entry, entry)
-    uid = jnp.where(insert, next_entry, uid)
-    created = jnp.where(found, created_R[old], chunk)
-    write = ok & content
-    carry = (
-      (live_R & ~(target_R & ok)).at[M + o].set(write),
-      entry_R.at[M + o].set(entry),
-      uid_R.at[M + o].set(uid),
-      created_R.at[M + o].set(created),
-      room - jnp.where(write, need, 0),
-      next_entry + (ok & insert),
-    )
-    uid = jnp.where(ok, uid, structs.NO_ID)
-    return carry, (status, entry, uid, created, write)
-
-  carry = (
-    extend(state.live(memory)),
-    extend(memory.entry_M),
-    extend(memory.uid_M),
-    extend(memory.created_M),
-    room,
-    memory.next_entry,
-  )
+  needs = (ops.length_O, ops.num_terms_O, jnp.ones_like(ops.length_O))
   calls = (
-    jnp.arange(O),
+    jnp.arange(O) + memory.kind_M.size,
     ops.action_O,
     ops.kind_O,
     ops.uid_O,
     verdict_O,
     same_OR,
-    need_O3,
+    jnp.stack(needs, -1),
   )
-  carry, outcome = jax.lax.scan(step, carry, calls)
-  return _Plan(*outcome, live_R=carry[0], next_entry=carry[-1])
+  step = functools.partial(_step, chunk=chunk)
+  table, outcome = jax.lax.scan(step, table, calls)
+  return _Plan(*outcome, live_R=table.live_R, next_entry=table.next_entry)
 
 
-def _keep(memory, full) -> jax.Array:
-  """Rows that stay: all of them, or the live ones if the memory is full."""
-  used_M = jnp.arange(memory.kind_M.size) < memory.next_row
-  return used_M & (state.live(memory) | ~full)
+def _step(table: _Table, call, *, chunk):
+  """Decides one call; its content, if accepted, takes the place `place`."""
+  place, action, kind, uid, verdict, same_R, need = call
+  core, insert = kind == _CORE, action == _INSERT
+  content = insert | (action == _UPDATE)
+  uid = jnp.where(core, structs.NO_ID, uid)
+  old_R = table.live_R & (table.kind_R == kind) & (table.uid_R == uid)
+  old_R &= ~insert
+  found = old_R.any()
+  status = _first(
+    (verdict != structs.Status.OK, verdict),
+    (~found & ~insert & ~(core & content), structs.Status.UNKNOWN_ID),
+    (content & (same_R & table.live_R & ~old_R).any(), _DUPLICATE),
+    (content & (need > table.room).any(), structs.Status.FULL),
+  )
+  ok = status == structs.Status.OK
+  new = table.next_entry
+  entry = jnp.where(found, table.entry_R[old_R.argmax()], state.CORE_ENTRY)
+  entry, uid = jnp.where(insert, new, entry), jnp.where(insert, new, uid)
+  created = jnp.where(found, table.created_R[old_R.argmax()], chunk)
+  write = ok & content
+  table = dataclasses.replace(
+    table,
+    live_R=(table.live_R & ~(old_R & ok)).at[place].set(write),
+    entry_R=table.entry_R.at[place].set(entry),
+    uid_R=table.uid_R.at[place].set(uid),
+    created_R=table.created_R.at[place].set(created),
+    room=table.room - jnp.where(write, need, 0),
+    next_entry=new + (ok & insert),
+  )
+  uid = jnp.where(ok, uid, structs.NO_ID)
+  return table, (status, entry, uid, created, write)
+
+
+def _make_room(memory_B, full_B):
+  """Compacts the memories that need it, one after another and in place.
+
+  Almost always none does. A `cond` over the batch would need room for a second
+  batch of pools in every turn.
+  """
+
+  def compact_one(carry):
+    memory_B, full_B = carry
+    b = full_B.argmax()
+    memory = state.compact(jax.tree.map(lambda x_B: x_B[b], memory_B))
+    memory_B = jax.tree.map(lambda x_B, x: x_B.at[b].set(x), memory_B, memory)
+    return memory_B, full_B.at[b].set(False)
+
+  memory_B, _ = jax.lax.while_loop(
+    lambda carry: carry[1].any(), compact_one, (memory_B, full_B)
+  )
+  return memory_B
 
 
 def _close(memory, plan: _Plan, chunk) -> state.Memory:
@@ -402,7 +362,7 @@ def _append(memory, ops: Ops, plan: _Plan, chunk) -> state.Memory:
     'length_M': ops.length_O,
     'term_start_M': term_start_O,
     'num_terms_M': ops.num_terms_O,
-    'hash_M': _hash(ops, _inside(ops)),
+    'hash_M': content.hashes(ops),
     'created_M': plan.created_O,
     'updated_M': jnp.broadcast_to(chunk, row_O.shape),
     'closed_M': jnp.where(plan.live_R[M:], state.NEVER, chunk),
@@ -427,9 +387,7 @@ def _append_spans(pool_P, tail, buffer_T, start_O, length_O):
   """Returns the pool, the places of the spans in it and the new tail."""
   new_start_O = tail + _before(length_O)
   at_T = jnp.arange(buffer_T.size)
-  inside_TO = (at_T[:, None] >= start_O) & (
-    at_T[:, None] < start_O + length_O
-  )
+  inside_TO = content.inside(start_O, length_O, size=buffer_T.size)
   shift_T = (inside_TO * (new_start_O - start_O)).sum(-1)
   place_T = jnp.where(inside_TO.any(-1), at_T + shift_T, pool_P.size)
   pool_P = pool_P.at[place_T].set(buffer_T, mode='drop')

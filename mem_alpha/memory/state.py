@@ -143,11 +143,9 @@ def span_owner(start_M, used_M, *, size: int) -> jax.Array:
   return jnp.maximum(jnp.cumsum(starts_P) - 1, 0)
 
 
-def compact(memory: Memory, keep_M: jax.Array) -> Memory:
-  """Drops the other versions and closes the holes; the order stays.
-
-  Keeping every used row changes no byte.
-  """
+def compact(memory: Memory) -> Memory:
+  """Drops closed versions and closes the holes they leave; the order stays."""
+  keep_M = live(memory)
   rows = keep_M.shape[0]
   place_M = jnp.where(keep_M, jnp.cumsum(keep_M) - 1, rows)
   source_M = jnp.zeros(rows, jnp.int32)

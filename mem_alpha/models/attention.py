@@ -18,14 +18,9 @@ NEGATIVE = -1e30  # score of a key that is not read
 def segment_positions(segment_BT):
   """Position of each token within its run of equal segment ids."""
   index_T = jnp.arange(segment_BT.shape[1])
-  previous_BT = shift_right(segment_BT, -1)
-  first_BT = jnp.where(segment_BT != previous_BT, index_T, 0)
-  return index_T - jax.lax.cummax(first_BT, axis=1)
-
-
-def shift_right(x_BT, fill, *, by=1):
-  """Moves columns to the right; the first ones become `fill`."""
-  return jnp.full_like(x_BT, fill).at[:, by:].set(x_BT[:, :-by])
+  begins_BT = segment_BT != jnp.roll(segment_BT, 1, axis=1)
+  begins_BT |= index_T == 0
+  return index_T - jax.lax.cummax(jnp.where(begins_BT, index_T, 0), axis=1)
 
 
 def rope(position, *, head_width, theta, scaling):

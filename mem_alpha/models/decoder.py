@@ -19,7 +19,6 @@ followed the same few words earlier after far fewer steps of training.
 
 import dataclasses
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +26,7 @@ from flax import nnx
 
 from mem_alpha import mesh
 from mem_alpha.models import attention
+from mem_alpha.models import layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,49 +113,39 @@ class Block(nnx.Module):
     self.down = normal((F, D), ('tp', 'fsdp'), small * F**-0.5)
 
   def attention_input(self, cfg, x_BTD, position_BT, past_BWD=None):
-    """Normed tokens with their neighbours mixed in, and the new past.
-
-    Neighbours further back than the start of the segment count as zero.
-    """
-    h_BTD = _rms_norm(x_BTD, self.attention_norm[...], cfg.norm_eps)
+    """Normed tokens with their neighbours mixed in, and the newest of them."""
+    h_BTD = layers.rms_norm(x_BTD, self.attention_norm[...], cfg.norm_eps)
     if not cfg.canon:
       return h_BTD, None
-    T, W = h_BTD.shape[1], cfg.canon
-    if past_BWD is None:
-      all_BSD = jnp.pad(h_BTD, ((0, 0), (W, 0), (0, 0)))
-    else:
-      all_BSD = jnp.concatenate([past_BWD, h_BTD], axis=1)
     taps_WD = self.canon[...].astype(cfg.dtype)
-    for w in range(1, W + 1):
-      near_BTD = all_BSD[:, W - w : W - w + T]
-      near_BTD = jnp.where(position_BT[..., None] >= w, near_BTD, 0)
-      h_BTD += taps_WD[w - 1] * near_BTD
-    return h_BTD, all_BSD[:, T:]
+    return layers.mix_past(h_BTD, taps_WD, position_BT, past_BWD)
 
   def qkv(self, cfg, h_BTD, rope):
     """Queries [B, T, K, G, H]; keys and values [B, T, K, H]."""
-    q_BTKGH = _project(h_BTD, _use(self.query, cfg, None, 'tp', None, None))
-    k_BTKH = _project(h_BTD, _use(self.key, cfg, None, 'tp', None))
-    v_BTKH = _project(h_BTD, _use(self.value, cfg, None, 'tp', None))
+    q_BTKGH = layers.project(
+      h_BTD, _use(self.query, cfg, None, 'tp', None, None)
+    )
+    k_BTKH = layers.project(h_BTD, _use(self.key, cfg, None, 'tp', None))
+    v_BTKH = layers.project(h_BTD, _use(self.value, cfg, None, 'tp', None))
     if cfg.attention_bias:
       q_BTKGH += self.query_bias[...].astype(cfg.dtype)
       k_BTKH += self.key_bias[...].astype(cfg.dtype)
       v_BTKH += self.value_bias[...].astype(cfg.dtype)
     if cfg.qk_norm:
-      q_BTKGH = _rms_norm(q_BTKGH, self.query_norm[...], cfg.norm_eps)
-      k_BTKH = _rms_norm(k_BTKH, self.key_norm[...], cfg.norm_eps)
+      q_BTKGH = layers.rms_norm(q_BTKGH, self.query_norm[...], cfg.norm_eps)
+      k_BTKH = layers.rms_norm(k_BTKH, self.key_norm[...], cfg.norm_eps)
     q_BTKGH = attention.rotate(q_BTKGH, *rope)
     return q_BTKGH, attention.rotate(k_BTKH, *rope), v_BTKH
 
   def finish(self, cfg, x_BTD, a_BTKGH):
     """The rest of the layer, from the attention's output on."""
     out_KGHD = _use(self.out, cfg, 'tp', None, None, None)
-    x_BTD += _contract(a_BTKGH, out_KGHD)
-    h_BTD = _rms_norm(x_BTD, self.ff_norm[...], cfg.norm_eps)
-    gate_BTF = _project(h_BTD, _use(self.gate, cfg, None, 'tp'))
-    up_BTF = _project(h_BTD, _use(self.up, cfg, None, 'tp'))
+    x_BTD += layers.contract(a_BTKGH, out_KGHD)
+    h_BTD = layers.rms_norm(x_BTD, self.ff_norm[...], cfg.norm_eps)
+    gate_BTF = layers.project(h_BTD, _use(self.gate, cfg, None, 'tp'))
+    up_BTF = layers.project(h_BTD, _use(self.up, cfg, None, 'tp'))
     down_FD = _use(self.down, cfg, 'tp', None)
-    return x_BTD + _contract(jax.nn.silu(gate_BTF) * up_BTF, down_FD)
+    return x_BTD + layers.contract(jax.nn.silu(gate_BTF) * up_BTF, down_FD)
 
 
 class Decoder(nnx.Module):
@@ -183,6 +173,23 @@ def _init(cfg, key):
   return nnx.to_pure_dict(nnx.state(model, graph=False))
 
 
+def for_sampling(cfg: Config, params):
+  """Parameters as `prefill` and `decode_step` use them, token after token.
+
+  In the compute dtype and gathered over 'fsdp', once instead of per token.
+  Hidden states stay the same to the bit.
+  """
+
+  def ready(path, leaf):
+    # Norms are applied in float32 by every path through the model.
+    norm = jax.tree_util.keystr(path).endswith("norm']")
+    leaf = leaf if norm else leaf.astype(cfg.dtype)
+    axes = tuple(jax.typeof(leaf).sharding.spec)
+    return mesh.place(leaf, *(None if a == 'fsdp' else a for a in axes))
+
+  return jax.tree.map_with_path(ready, params)
+
+
 def forward(cfg: Config, params, tokens_BT, segment_BT, *, remat=False):
   """Hidden states of whole rows, final norm applied.
 
@@ -207,12 +214,12 @@ def prefill(cfg: Config, params, tokens_BT, valid_BT, *, capacity):
     cfg, params, tokens_BT, segment_BT, keep=True
   )
   room = capacity - tokens_BT.shape[1]
-  layers = range(cfg.num_layers)
+  every = range(cfg.num_layers)
 
   def columns(y_LBTKH):
     y_LBKTH = y_LBTKH.swapaxes(2, 3)
     pad = ((0, 0), (0, 0), (0, room), (0, 0))
-    return tuple(jnp.pad(y_LBKTH[i], pad) for i in layers)
+    return tuple(jnp.pad(y_LBKTH[i], pad) for i in every)
 
   return x_BTD[:, -1], Cache(
     k_BKSH=columns(k_LBTKH),
@@ -220,7 +227,7 @@ def prefill(cfg: Config, params, tokens_BT, valid_BT, *, capacity):
     valid_BS=jnp.pad(segment_BT > 0, ((0, 0), (0, room))),
     index=jnp.int32(tokens_BT.shape[1]),
     position_B=segment_BT.sum(1),
-    past_BWD=tuple(past_LBWD[i] if cfg.canon else None for i in layers),
+    past_BWD=tuple(past_LBWD[i] if cfg.canon else None for i in every),
   )
 
 
@@ -242,7 +249,7 @@ def decode_step(cfg: Config, params, token_B, cache: Cache):
   past_BWD = list(cache.past_BWD)
   x_BTD = _embed(cfg, model, mesh.place(token_B, 'fsdp')[:, None])
   for i in range(cfg.num_layers):
-    block = jax.tree.map(lambda leaf: leaf[i], model.blocks)
+    block = _layer(model, i)
     h_BTD, past_BWD[i] = block.attention_input(
       cfg, x_BTD, position_B1, past_BWD[i]
     )
@@ -253,7 +260,7 @@ def decode_step(cfg: Config, params, token_B, cache: Cache):
       q_BTKGH[:, 0], k_BKSH[i], v_BKSH[i], valid_BS
     )
     x_BTD = block.finish(cfg, x_BTD, a_BKGH[:, None])
-  return _rms_norm(x_BTD[:, 0], model.norm[...], cfg.norm_eps), Cache(
+  return layers.rms_norm(x_BTD[:, 0], model.norm[...], cfg.norm_eps), Cache(
     k_BKSH=tuple(k_BKSH),
     v_BKSH=tuple(v_BKSH),
     valid_BS=valid_BS,
@@ -265,8 +272,9 @@ def decode_step(cfg: Config, params, token_B, cache: Cache):
 
 def logits(cfg: Config, params, x):
   """Scores of the next token, float32 [..., V], vocabulary not split."""
-  scores = _scores(cfg, _model(cfg, params), x)
-  return mesh.place(scores, 'fsdp', *[None] * (scores.ndim - 1))
+  score_RV = _scores(cfg, _model(cfg, params), x)
+  score_RV = mesh.place(score_RV, 'fsdp', None)
+  return mesh.reshape(score_RV, (*x.shape[:-1], cfg.vocab_size), 'fsdp')
 
 
 def target_log_probs(
@@ -274,32 +282,40 @@ def target_log_probs(
 ):
   """Log-probability of each target and entropy of each distribution.
 
-  Works on `chunk` columns at a time and recomputes them in the backward
-  pass, so that [B, T, V] never exists.
+  Works on at most `chunk` columns at a time and recomputes them in the
+  backward pass, so that [B, T, V] never exists where T is larger.
   """
+  if isinstance(temperature, int | float) and temperature <= 0:
+    raise ValueError(
+      f'temperature={temperature} must be positive: greedy samples have no '
+      'log-probability'
+    )
   model = _model(cfg, params)
   B, T, D = x_BTD.shape
-  chunk = min(chunk, T)
   count = -(-T // chunk)
-  pad = count * chunk - T
+  size = -(-T // count)
 
-  @jax.checkpoint
   def columns(args):
     x_BTD, target_BT = args
-    score_BTV = _scores(cfg, model, x_BTD) / temperature
-    logp_BTV = jax.nn.log_softmax(score_BTV)
-    hit_BTV = jnp.arange(cfg.vocab_size) == target_BT[..., None]
-    logp_BT = jnp.where(hit_BTV, logp_BTV, 0).sum(-1)
-    return logp_BT, -(jnp.exp(logp_BTV) * logp_BTV).sum(-1)
+    score_RV = _scores(cfg, model, x_BTD) / temperature
+    target_R = mesh.reshape(target_BT, (-1,), 'fsdp')
+    return layers.log_prob_and_entropy(score_RV, target_R)
 
-  target_BT = mesh.place(target_BT, 'fsdp', None)
-  x_BTD = jnp.pad(x_BTD, ((0, 0), (0, pad), (0, 0)))
-  target_BT = jnp.pad(target_BT, ((0, 0), (0, pad)))
-  x_CBTD = x_BTD.reshape(B, count, chunk, D).swapaxes(0, 1)
-  target_CBT = target_BT.reshape(B, count, chunk).swapaxes(0, 1)
-  logp_CBT, entropy_CBT = jax.lax.map(columns, (x_CBTD, target_CBT))
-  join = lambda y_CBT: y_CBT.swapaxes(0, 1).reshape(B, -1)[:, :T]
-  return join(logp_CBT), join(entropy_CBT)
+  def split(y_BT):
+    rest = y_BT.shape[2:]
+    none = ((0, 0),) * len(rest)
+    y_BT = jnp.pad(y_BT, ((0, 0), (0, count * size - T), *none))
+    return y_BT.reshape(B, count, size, *rest).swapaxes(0, 1)
+
+  def join(y_CR):
+    y_CBT = mesh.reshape(y_CR, (count, B, size), None, 'fsdp', None)
+    return y_CBT.swapaxes(0, 1).reshape(B, -1)[:, :T]
+
+  if count > 1:  # a single chunk may as well be kept
+    columns = jax.checkpoint(columns)
+  args = split(x_BTD), split(mesh.place(target_BT, 'fsdp', None))
+  logp_CR, entropy_CR = jax.lax.map(columns, args)
+  return join(logp_CR), join(entropy_CR)
 
 
 def _rows(cfg, params, tokens_BT, segment_BT, *, remat=False, keep=False):
@@ -319,7 +335,7 @@ def _rows(cfg, params, tokens_BT, segment_BT, *, remat=False, keep=False):
   layer = jax.checkpoint(layer) if remat else layer
   x_BTD = _embed(cfg, model, mesh.place(tokens_BT, 'fsdp', None))
   x_BTD, kept = jax.lax.scan(layer, x_BTD, model.blocks)
-  return _rms_norm(x_BTD, model.norm[...], cfg.norm_eps), kept
+  return layers.rms_norm(x_BTD, model.norm[...], cfg.norm_eps), kept
 
 
 @functools.cache
@@ -330,6 +346,10 @@ def _graphdef(cfg):
 
 def _model(cfg, params) -> Decoder:
   return nnx.merge(_graphdef(cfg), params)
+
+
+def _layer(model, index) -> Block:
+  return jax.tree.map(lambda leaf: leaf[index], model.blocks)
 
 
 def _check_mesh(cfg):
@@ -361,12 +381,6 @@ def _use(param, cfg, *axes):
   return mesh.place(param[...].astype(cfg.dtype), *axes)
 
 
-def _rms_norm(x, scale_D, eps):
-  y = x.astype(jnp.float32)
-  y *= jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + eps)
-  return (y * scale_D).astype(x.dtype)
-
-
 def _rope(cfg, position_BT):
   return attention.rope(
     position_BT,
@@ -382,38 +396,8 @@ def _embed(cfg, model, tokens_BT):
   return embed_VD.at[tokens_BT].get(out_sharding=whole)
 
 
-def _project(x_BTD, w):
-  """x [B, T, D] times w [D, ...], of which the first trailing axis is on tp.
-
-  Folded into one plain product, which is much faster on CPU, backward above
-  all, than a product with several axes.
-  """
-  B, T, D = x_BTD.shape
-  x_RD = _reshape(x_BTD, (B * T, D), 'fsdp', None)
-  w_DF = _reshape(w, (D, -1), None, 'tp')
-  shape = (B, T, *w.shape[1:])
-  return _reshape(x_RD @ w_DF, shape, 'fsdp', None, 'tp')
-
-
-def _contract(x, w):
-  """x [B, T, ...] times w [..., D]: sums over what `_project` split."""
-  B, T, D = *x.shape[:2], w.shape[-1]
-  x_RF = _reshape(x, (B * T, -1), 'fsdp', 'tp')
-  w_FD = _reshape(w, (-1, D), 'tp', None)
-  out = mesh.spec('fsdp', None)
-  y_RD = jnp.einsum('RF,FD->RD', x_RF, w_FD, out_sharding=out)
-  return _reshape(y_RD, (B, T, D), 'fsdp', None, None)
-
-
-def _reshape(x, shape, *axes):
-  rest = x.size // -math.prod(shape) if -1 in shape else -1
-  shape = tuple(rest if n == -1 else n for n in shape)
-  axes += (None,) * (len(shape) - len(axes))
-  return jax.lax.reshape(x, shape, out_sharding=mesh.spec(*axes))
-
-
 def _scores(cfg, model, x):
+  """Logits [R, V] of hidden states [..., D], split over both axes."""
   head_VD = _use(model.embed if cfg.tied else model.head, cfg, 'tp', None)
-  return jnp.einsum(
-    '...D,VD->...V', x, head_VD, preferred_element_type=jnp.float32
-  )
+  x_RD = mesh.reshape(x, (-1, cfg.width), 'fsdp', None)
+  return jnp.matmul(x_RD, head_VD.T, preferred_element_type=jnp.float32)

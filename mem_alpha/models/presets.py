@@ -13,13 +13,13 @@ from mem_alpha.models import decoder
 PRESETS = {
   'tiny': dict(
     vocab_size=1024,
-    num_layers=2,
+    num_layers=3,
     width=64,
     num_heads=2,
     num_kv_heads=2,
     head_width=32,
     ff=192,
-    canon=3,
+    canon=4,
   ),
   'smollm2_135m': dict(
     vocab_size=49_152,

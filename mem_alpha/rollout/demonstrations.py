@@ -7,6 +7,7 @@ of random words, so nothing but copying from the chunk can predict them. A small
 model that starts with these learns to copy in a fraction of the steps.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -17,7 +18,6 @@ from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
-from mem_alpha.memory import state as memory_state
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
 
@@ -98,7 +98,7 @@ def record(
 
 
 def copies(
-    words: Sequence[str],
+    texts: Sequence[str],
     tokenizer: text_lib.Tokenizer,
     parts: prompts.PromptParts,
     *,
@@ -108,33 +108,26 @@ def copies(
     max_new_tokens: int,
     seed: int,
 ) -> list[Demonstration]:
-  """Turns that store most of up to `sentences` scrambled sentences."""
+  """Turns that store most of up to `sentences` scrambled sentences.
+
+  Words come from the texts, the more often the more frequent they are there,
+  but by the square root: rare words, names above all, must be met too.
+  """
   turns = []
+  counts = collections.Counter(w for text in texts for w in text.split())
+  words = _Words(list(counts), [count**0.5 for count in counts.values()])
   for i in range(count):
     rng = random.Random(f'{seed}/copies/{i}')
     count_lines = rng.randint(1, sentences)
-    lines = [_scrambled(words, rng) for _ in range(count_lines)]
-    # Half of the prompts also show entries, which must not be copied.
-    shown = rng.randint(1, sentences) if rng.random() < 0.5 else 0
+    lines = [words.sentence(rng) for _ in range(count_lines)]
     while True:
-      view = [
-          memory_state.Row(
-              structs.Kind.SEMANTIC,
-              n,
-              tuple(tokenizer.encode(_scrambled(words, rng))),
-              0,
-              0,
-              n,
-          )
-          for n in range(shown)
-      ]
       stored = [line for line in lines if rng.random() < 0.75] or lines
       prompt, cut = prompts.render(
           parts,
-          view,
+          (),
           tokenizer.encode('\n'.join(lines) + '\n'),
           max_tokens=prompt_tokens,
-          show=sentences,
+          show=0,
       )
       text = '\n'.join(tools.render_call(_insert(line)) for line in stored)
       response = (*tokenizer.encode(text), tokenizer.end_of_turn)
@@ -151,8 +144,15 @@ def copies(
   return turns
 
 
-def _scrambled(words: Sequence[str], rng: random.Random) -> str:
-  return ' '.join(rng.choices(words, k=rng.randint(5, 10))) + '.'
+class _Words:
+  """Draws words by weight."""
+
+  def __init__(self, words: Sequence[str], weights: Sequence[float]):
+    self.words, self.sums = words, list(itertools.accumulate(weights))
+
+  def sentence(self, rng: random.Random) -> str:
+    count = rng.randint(5, 10)
+    return ' '.join(rng.choices(self.words, cum_weights=self.sums, k=count))
 
 
 def _insert(content: str) -> structs.Call:

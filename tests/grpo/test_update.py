@@ -8,174 +8,186 @@ import pytest
 
 from mem_alpha import mesh as mesh_lib
 from mem_alpha import optimizer
+from mem_alpha.grpo import loss as losses
 from mem_alpha.grpo import update
 from mem_alpha.models import decoder
 from mem_alpha.models import presets
 from mem_alpha.rollout import batch
 
 CFG = presets.get('tiny', vocab_size=24, width=16, head_width=8, ff=16)
-SHAPE = dict(prompt_tokens=5, response_tokens=6, pad=0)
+# All turns in one micro-batch, and a few at a time.
+WHOLE = batch.Shape(rows=4, length=24, targets=12, turns=8, response=6)
+SMALL = dataclasses.replace(WHOLE, rows=2, length=12, targets=6, turns=2)
 TX = optimizer.make(lr=1e-2, warmup=0, total=10, clip_norm=1.0)
-# Three columns of logits at a time, in a response of six, at a temperature.
-POLICY = update.UpdateSpec(chunk=3, temperature=0.7)
+# Five columns of logits at a time, at a temperature.
+POLICY = update.UpdateSpec(chunk=5, temperature=0.7)
 SFT = dataclasses.replace(POLICY, kind='sft')
-PARTS = dataclasses.replace(POLICY, micro_batches=4, remat=True)
 
 
+@functools.cache
 def make_params():
-  params = decoder.init(CFG, jax.random.key(0))
-  return {**params, 'smear': jnp.full(16, 0.5, jnp.float32)}
+  return decoder.init(CFG, jax.random.key(0))
 
 
-def make_turns(rows=8, count=7, seed=0, **shape):
-  rng = np.random.default_rng(seed)
+@functools.cache
+def texts():
+  """Seven prompts, responses, log-probs and advantages."""
+  rng = np.random.default_rng(0)
 
-  def text(most):
+  def draw(most):
     return rng.integers(1, 24, rng.integers(1, most + 1)).tolist()
 
-  responses = [text(6) for _ in range(count)]
+  prompts, responses = [draw(5) for _ in range(7)], [draw(6) for _ in range(7)]
+  logps = [rng.uniform(-4, -2, len(r)).tolist() for r in responses]
+  return prompts, responses, logps, rng.normal(size=7)
+
+
+def make_parts(shape=WHOLE, logps=None, advantages=None):
+  prompts, responses, old, worth = texts()
   return batch.pack(
-    [text(5) for _ in range(count)],
+    prompts,
     responses,
-    logps=[rng.uniform(-4, -2, len(r)).tolist() for r in responses],
-    advantages=rng.normal(size=count),
-    rows=rows,
-    **{**SHAPE, **shape},
+    logps=old if logps is None else logps,
+    advantages=worth if advantages is None else advantages,
+    shape=shape,
+    pad=0,
+  )
+
+
+def totals(parts):
+  return losses.Totals(
+    np.float32(sum(part.response_valid_BN.sum() for part in parts)),
+    np.float32(sum(part.response_valid_BN.any(1).sum() for part in parts)),
   )
 
 
 @functools.partial(jax.jit, static_argnames='spec')
-def gradients(params, turns, spec):
-  return update.gradients(params, turns, cfg=CFG, spec=spec)
+def one(params, part, total, spec):
+  return update.gradients(params, part, total, cfg=CFG, spec=spec)
+
+
+def gradients(parts, spec=POLICY):
+  """Summed over micro-batches, with the maximum of maxima."""
+  total = totals(parts)
+  found = [one(make_params(), part, total, spec) for part in parts]
+  grads = jax.tree.map(lambda *x: sum(x), *[g for g, _ in found])
+  metrics = {
+    name: (max if name.endswith('/max') else sum)(m[name] for _, m in found)
+    for name in found[0][1]
+  }
+  return grads, metrics
 
 
 @jax.jit
-def score(params, turns):
-  return update.score(params, turns, cfg=CFG, spec=POLICY)
+def score(params, part):
+  return update.score(params, part, cfg=CFG, spec=POLICY)
 
 
 def assert_close(a, b, **tolerance):
   jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
-def test_scores_are_those_of_the_unpadded_text():
-  params, turns = make_params(), make_turns()
-  logp_BN, entropy_BN = score(params, turns)
-
-  @jax.jit
-  def all_scores(text_1T):
-    x_1TD = decoder.forward(CFG, params, text_1T, jnp.ones_like(text_1T))
-    return decoder.logits(CFG, params, x_1TD)[0]
-
-  prompt = turns.prompt_BP[3][turns.prompt_valid_BP[3]]
-  response_N = turns.response_BN[3][turns.response_valid_BN[3]]
-  scores_TV = all_scores(np.concatenate([prompt, response_N])[None])
-  scores_NV = np.asarray(scores_TV)[len(prompt) - 1 : -1] / 0.7
-  logp_NV = np.asarray(jax.nn.log_softmax(scores_NV))
-  N = len(response_N)
-  want_N = logp_NV[np.arange(N), response_N]
-  np.testing.assert_allclose(logp_BN[3, :N], want_N, atol=1e-5)
-  want_N = -(np.exp(logp_NV) * logp_NV).sum(1)
-  np.testing.assert_allclose(entropy_BN[3, :N], want_N, atol=1e-5)
+def own_logps():
+  """What the trainer itself gives to each response token."""
+  (part,) = make_parts()
+  logp_BN = np.asarray(score(make_params(), part)[0])
+  by_row = [logp_BN[b, : part.response_valid_BN[b].sum()] for b in range(7)]
+  # `plan` fills rows out of order: match turns by their tokens.
+  places = [part.place_BN[b][part.response_valid_BN[b]] for b in range(7)]
+  said = [tuple(part.target_RM.reshape(-1)[place]) for place in places]
+  return [by_row[said.index(tuple(r))].tolist() for r in texts()[1]]
 
 
-def test_gradients_are_those_of_the_weighed_log_probs():
-  params, turns = make_params(), make_turns()
-  logp_BN, _ = score(params, turns)
-  turns = dataclasses.replace(turns, logp_BN=np.asarray(logp_BN))
+def test_scores_are_those_of_each_text_alone():
+  prompts, responses, *_ = texts()
+  assert len(set(map(tuple, responses))) == 7
+
+  def alone(prompt, response):
+    text = np.array([prompt + response])
+    x_1TD = decoder.forward(CFG, make_params(), text, np.ones_like(text))
+    logits_TV = decoder.logits(CFG, make_params(), x_1TD)[0]
+    logp_TV = jax.nn.log_softmax(logits_TV[len(prompt) - 1 : -1] / 0.7)
+    return np.asarray(logp_TV)[np.arange(len(response)), response]
+
+  for prompt, response, found in zip(prompts, responses, own_logps()):
+    np.testing.assert_allclose(found, alone(prompt, response), atol=1e-5)
+
+
+def test_gradient_of_a_fresh_batch_is_the_policy_gradient():
+  parts = make_parts(logps=own_logps())
 
   @jax.jit
   @jax.grad
-  def want(params, worth_B):
-    logp_BN, _ = update.score(params, turns, cfg=CFG, spec=POLICY)
-    real_BN = turns.response_valid_BN
-    return -(worth_B[:, None] * logp_BN * real_BN).sum() / real_BN.sum()
+  def want(params):
+    logp_BN, _ = update.score(params, parts[0], cfg=CFG, spec=POLICY)
+    real_BN = parts[0].response_valid_BN
+    worth_BN = parts[0].advantage_B[:, None] * real_BN
+    return -(worth_BN * logp_BN).sum() / real_BN.sum()
 
-  policy, metrics = gradients(params, turns, POLICY)
-  assert_close(policy, want(params, turns.advantage_B), atol=1e-6)
+  policy, metrics = gradients(parts)
+  assert_close(policy, want(make_params()), atol=1e-6)
   np.testing.assert_allclose(metrics['ratio/mean'], 1, rtol=1e-6)
   for name in ('clip_frac', 'kl/k1', 'kl/k3', 'gap/mean', 'gap/max'):
     np.testing.assert_allclose(metrics[name], 0, atol=1e-6)
-  sft, metrics = gradients(params, turns, SFT)
-  assert_close(sft, want(params, turns.weight_B), atol=1e-6)
-  assert metrics['nll'] == metrics['loss'] > 0
 
 
 def test_metrics_say_how_far_sampler_and_trainer_are_apart():
-  params, turns = make_params(), make_turns()
-  logp_BN, entropy_BN = jax.device_get(score(params, turns))
-  valid_BN = turns.response_valid_BN
-  _, metrics = gradients(params, turns, POLICY)
-  gap = np.abs(logp_BN - turns.logp_BN)[valid_BN]
+  old, new = np.concatenate(texts()[2]), np.concatenate(own_logps())
+  _, metrics = gradients(make_parts())
+  gap = np.abs(new - old)
   np.testing.assert_allclose(metrics['gap/mean'], gap.mean(), rtol=1e-5)
   np.testing.assert_allclose(metrics['gap/max'], gap.max(), rtol=1e-5)
-  np.testing.assert_allclose(
-    metrics['entropy'], entropy_BN[valid_BN].mean(), rtol=1e-5
-  )
 
 
 def test_zero_advantages_give_exactly_zero_gradients():
-  turns = dataclasses.replace(make_turns(), advantage_B=np.zeros(8, np.float32))
-  grads, _ = gradients(make_params(), turns, POLICY)
+  grads, _ = gradients(make_parts(advantages=np.zeros(7)))
   assert_close(grads, jax.tree.map(jnp.zeros_like, grads), atol=0)
 
 
-def test_micro_batches_and_remat_change_nothing():
-  params, turns = make_params(), make_turns()
-  whole = gradients(params, turns, POLICY)
-  assert_close(gradients(params, turns, PARTS), whole, rtol=1e-5, atol=1e-6)
-
-
-def test_padding_changes_nothing():
-  params = make_params()
-  wide = make_turns(rows=10, prompt_tokens=8, response_tokens=9)
+@pytest.mark.parametrize('spec', [POLICY, SFT], ids=['policy', 'sft'])
+@pytest.mark.parametrize('aggregation', losses.AGGREGATIONS)
+def test_micro_batches_packing_and_remat_change_nothing(spec, aggregation):
+  spec = dataclasses.replace(spec, aggregation=aggregation)
+  parts = make_parts(SMALL)
+  assert len(parts) > 2
   assert_close(
-    gradients(params, wide, POLICY),
-    gradients(params, make_turns(), POLICY),
+    gradients(parts, dataclasses.replace(spec, remat=True)),
+    gradients(make_parts(), spec),
     rtol=1e-5,
     atol=1e-6,
   )
 
 
-def test_empty_batch_is_finite_and_moves_nothing():
-  turns = batch.pack([], [], rows=8, **SHAPE)
-  out = gradients(make_params(), turns, POLICY)
-  assert_close(out, jax.tree.map(jnp.zeros_like, out), atol=0)
-
-
 def test_steps_raise_what_did_well_donate_and_compile_once():
-  params, turns = make_params(), make_turns()
-  before_BN, _ = score(params, turns)
-  turns = dataclasses.replace(turns, logp_BN=np.asarray(before_BN))
+  params = jax.tree.map(jnp.copy, make_params())
   opt_state = TX.init(params)
-  update.step.clear_cache()
+  parts = make_parts(SMALL, logps=own_logps())
+  update._add.clear_cache()
   for _ in range(4):
     old = params
     params, opt_state, metrics = update.step(
-      params, opt_state, turns, cfg=CFG, spec=POLICY, tx=TX
+      params, opt_state, parts, cfg=CFG, spec=POLICY, tx=TX
     )
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(old))
-  assert update.step._cache_size() == 1
-  after_BN, _ = score(params, turns)
-  change_BN = (after_BN - before_BN) * turns.advantage_B[:, None]
-  assert (change_BN * turns.response_valid_BN).sum() > 0.1
-  assert metrics['grad_norm'] > 0 and metrics['loss'] < 0
+  assert update._add._cache_size() == 1
+  (part,) = make_parts()
+  change_BN = score(params, part)[0] - score(make_params(), part)[0]
+  real_BN = part.response_valid_BN
+  assert (change_BN * part.advantage_B[:, None] * real_BN).sum() > 0.1
+  assert metrics['grad_norm'] > 0
   assert all(np.shape(value) == () for value in metrics.values())
 
 
 def test_a_mesh_gives_the_same_gradients():
-  turns = make_turns()
-  alone, metrics = gradients(make_params(), turns, PARTS)
+  (part,) = make_parts()
+  total = totals([part])
+  alone = one(make_params(), part, total, POLICY)
   mesh = jax.make_mesh((2, 2), mesh_lib.AXES, devices=jax.devices()[:4])
   with jax.set_mesh(mesh):
-    params = make_params()
-    placed = mesh_lib.put_batch(turns)
-    spread, more = gradients(params, placed, PARTS)
-    for leaf, grad in zip(jax.tree.leaves(params), jax.tree.leaves(spread)):
-      assert leaf.sharding == grad.sharding
-  assert_close(jax.device_get(spread), jax.device_get(alone), atol=1e-5)
+    params = decoder.init(CFG, jax.random.key(0))
+    spread = one(params, mesh_lib.put_batch(part), total, POLICY)
   assert_close(
-    jax.device_get(more), jax.device_get(metrics), rtol=1e-4, atol=1e-6
+    jax.device_get(spread), jax.device_get(alone), rtol=1e-4, atol=1e-5
   )
 
 
@@ -184,10 +196,8 @@ def test_bad_settings_are_errors():
     (dict(kind='ppo'), 'no loss is called'),
     (dict(aggregation='mean'), 'no aggregation is called'),
     (dict(temperature=0.0), 'greedy samples cannot be trained on'),
-    (dict(micro_batches=0), 'micro_batches must be at least 1'),
   ):
     with pytest.raises(ValueError, match=message):
       dataclasses.replace(POLICY, **change)
-  spec = dataclasses.replace(POLICY, micro_batches=3)
-  with pytest.raises(ValueError, match='8 rows cannot be split into 3'):
-    update.gradients(make_params(), make_turns(), cfg=CFG, spec=spec)
+  with pytest.raises(ValueError, match='at least one turn'):
+    update.step({}, {}, [], cfg=CFG, spec=POLICY, tx=TX)

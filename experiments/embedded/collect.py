@@ -1,0 +1,137 @@
+"""Copies finished runs into results/ and checks them against the issue's bar.
+
+python experiments/embedded/collect.py NAME=WORKDIR [NAME=WORKDIR …]
+
+Writes results/NAME.json (the run's summary with commit, machine and command)
+and results/README.md, the table of all of them. Nothing is typed in by hand.
+"""
+
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / 'results'
+KINDS = (
+  'accurate_retrieval',
+  'test_time_learning',
+  'long_range',
+  'conflict_resolution',
+)
+COLUMNS = (*KINDS, 'mean', 'valid_calls', 'fidelity', 'memory_tokens')
+
+
+def checks(summary: dict) -> dict[str, bool]:
+  """The bar of the embedded tier, point by point."""
+  grpo, warm = summary['grpo'], summary['warm_start']
+  scripted, perfect = summary['scripted'], summary['perfect']
+  least = min(warm['memory_tokens'], scripted['memory_tokens'])
+  return {
+    'GRPO - warm start >= 0.10': grpo['mean'] - warm['mean'] >= 0.10,
+    'GRPO - scripted >= 0.10': grpo['mean'] - scripted['mean'] >= 0.10,
+    'GRPO tokens <= warm, scripted': grpo['memory_tokens'] <= least,
+    'fidelity >= warm - 0.02': grpo['fidelity'] >= warm['fidelity'] - 0.02,
+    'warm >= 90 % of scripted': warm['mean'] >= 0.9 * scripted['mean'],
+    'warm valid calls >= 0.95': warm['valid_calls'] >= 0.95,
+    'no kind falls by more than 0.03': all(
+      grpo[kind] >= warm[kind] - 0.03 for kind in KINDS
+    ),
+    'scripted <= 1.5 x perfect tokens': (
+      perfect['memory_tokens']
+      < scripted['memory_tokens']
+      <= 1.5 * perfect['memory_tokens']
+    ),
+    'finished within 10 minutes': summary['seconds'] <= 600,
+  }
+
+
+def main(arguments: list[str]) -> None:
+  RESULTS.mkdir(exist_ok=True)
+  commit = _git('rev-parse', '--short', 'HEAD')
+  for argument in arguments:
+    name, _, workdir = argument.partition('=')
+    path = pathlib.Path(workdir) / 'summary.json'
+    if not workdir or not path.is_file():
+      sys.exit(f'{argument!r} names no finished run: write NAME=WORKDIR.')
+    summary = json.loads(path.read_text())
+    config = json.loads((path.parent / 'config.json').read_text())
+    summary['command'] = _command(config)
+    summary['commit'] = commit
+    summary['machine'] = f'{platform.machine()}, {_cores()} cores'
+    text = json.dumps(summary, indent=2) + '\n'
+    (RESULTS / f'{name}.json').write_text(text)
+  (RESULTS / 'README.md').write_text(table())
+
+
+def table() -> str:
+  """All results, one section per run."""
+  lines = ['# Results of the embedded tier', '', 'Made by `collect.py`.']
+  for path in sorted(RESULTS.glob('*.json')):
+    summary = json.loads(path.read_text())
+    lines += [
+      '',
+      f'## {path.stem}',
+      '',
+      f'`{summary["command"]}`, commit {summary["commit"]}, '
+      f'{summary["machine"]}, {summary["seconds"]:.0f} s, '
+      f'{summary["test_instances"]} instances, '
+      f'{summary["test_questions"]} questions.',
+      '',
+      '| system | ' + ' | '.join(COLUMNS) + ' |',
+      '|---' * (len(COLUMNS) + 1) + '|',
+    ]
+    for system, row in summary.items():
+      if isinstance(row, dict) and 'memory_tokens' in row:
+        cells = [_cell(row.get(column)) for column in COLUMNS]
+        lines.append(f'| {system} | ' + ' | '.join(cells) + ' |')
+    lines.append('')
+    for claim, estimate in summary['comparisons'].items():
+      lines.append(
+        f'- {claim}: {estimate["value"]:.3f} '
+        f'[{estimate["low"]:.3f}, {estimate["high"]:.3f}]'
+      )
+    lines.append('')
+    for claim, met in checks(summary).items():
+      lines.append(f'- {"met" if met else "**NOT met**"}: {claim}')
+  return '\n'.join(lines) + '\n'
+
+
+def _command(config: dict) -> str:
+  """The flags by which the run differs from configs/embedded.py."""
+  from configs import embedded
+
+  flags = list(_changed(embedded.get_config().to_dict(), config))
+  return ' '.join(
+    ['python -m mem_alpha.main --config=configs/embedded.py', *flags]
+  )
+
+
+def _changed(base: dict, config: dict, prefix: str = ''):
+  for key, value in config.items():
+    if isinstance(value, dict):
+      yield from _changed(base[key], value, f'{prefix}{key}.')
+    elif json.loads(json.dumps(base[key])) != value:
+      yield f'--config.{prefix}{key}={value}'
+
+
+def _cell(value) -> str:
+  return '-' if value is None else f'{value:.3f}'
+
+
+def _git(*arguments: str) -> str:
+  done = subprocess.run(
+    ['git', *arguments], cwd=HERE, capture_output=True, text=True, check=True
+  )
+  return done.stdout.strip()
+
+
+def _cores() -> int:
+  import os
+
+  return os.cpu_count()
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

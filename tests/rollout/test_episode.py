@@ -1,0 +1,274 @@
+"""Whole episodes with scripted writers: no model, all other parts real."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from mem_alpha import structs
+from mem_alpha import text
+from mem_alpha.agent import prompts
+from mem_alpha.agent import tools
+from mem_alpha.agent import writer as script
+from mem_alpha.data import synthetic
+from mem_alpha.evals import score
+from mem_alpha.memory import ops
+from mem_alpha.readers import base
+from mem_alpha.readers import lexical
+from mem_alpha.rewards import total
+from mem_alpha.rollout import demonstrations
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import writers
+
+ON = (True, True, True)
+BATCH = 6
+READER = lexical.Lexical()
+WEIGHTS = total.Weights(calls=1.0, compression=0.3, content=0.2)
+
+
+def make_tokenizer():
+  spec = synthetic.Spec()
+  train = synthetic.Dataset(spec, 'train', 0, 40)
+  return text.train_bpe(
+    [chunk for instance in train for chunk in instance.chunks],
+    vocab_size=800,
+    atoms=[*tools.atoms(ON), *prompts.atoms(ON)],
+  )
+
+
+def make_spec(tokenizer, enabled=ON, **changes):
+  spec = episode.Spec(
+    parts=prompts.build(tokenizer, 'compact', enabled=enabled),
+    limits=ops.Limits(core=64, entry=40, enabled=enabled),
+    pool_tokens=512,
+    pool_terms=512,
+    rows=64,
+    prompt_tokens=256,
+    max_calls=8,
+    turn_tokens=256,
+    show=6,
+    top_k=20,
+    max_queries=8,
+    query_words=24,
+  )
+  return dataclasses.replace(spec, **changes)
+
+
+@pytest.fixture(scope='module')
+def tokenizer():
+  return make_tokenizer()
+
+
+@pytest.fixture(scope='module')
+def runner(tokenizer):
+  return episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
+
+
+@pytest.fixture(scope='module')
+def conversations():
+  return synthetic.Dataset(synthetic.Spec(), 'test', 0, 5)[:]
+
+
+def written(tokenizer, habits, show=6):
+  calls = writers.annotated(habits, show=show)
+  return writers.scripted(calls, tokenizer, seed='t')
+
+
+def saying(tokenizer, *texts):
+  """A writer that answers chunk c with texts[c], the same in every row."""
+
+  def write(prompt_ids, contexts, chunk):
+    ids = (*tokenizer.encode(texts[chunk]), tokenizer.end_of_turn)
+    return [episode.Response(ids, (0.0,) * len(ids), True) for _ in prompt_ids]
+
+  return write
+
+
+def mean_score(evaluation):
+  return evaluation.row['mean']
+
+
+def test_perfect_writer_answers_everything(runner, conversations, tokenizer):
+  perfect = written(tokenizer, script.PERFECT, None)
+  found = score.evaluate(runner, conversations, perfect, READER)
+  assert mean_score(found) > 0.97
+  assert found.row['valid_calls'] == found.row['fidelity'] == 1
+  slots = [
+    {n.slot for notes in i.notes for n in notes if n.slot and n.kind}
+    for i in conversations
+  ]
+  rollouts = runner.run(conversations, perfect, READER)
+  for row, wanted in enumerate(slots):
+    kept = [e for e in rollouts.entries[row] if e.kind != structs.Kind.CORE]
+    assert len(kept) == len(wanted)
+
+
+def test_without_a_memory_nothing_can_be_answered(
+  runner, conversations, tokenizer
+):
+  nothing = saying(tokenizer, *[tools.DONE] * 5)
+  found = score.evaluate(runner, conversations, nothing, READER)
+  assert mean_score(found) == 0
+  assert found.row['memory_tokens'] == 0
+
+
+def test_deleting_or_swapping_memories_drops_every_score_to_the_floor(
+  runner, conversations, tokenizer
+):
+  """Nothing reaches the reader but the memory."""
+  perfect = written(tokenizer, script.PERFECT, None)
+
+  def emptied(memories, queries):
+    empty = lambda q: [[[] for _ in row] for row in q]
+    return READER(base.Memories([''] * len(memories.cores), empty), queries)
+
+  def swapped(memories, queries):
+    turn = lambda rows: [*rows[1:5], rows[0], *rows[5:]]
+    search = lambda q: turn(memories.search([q[4], *q[:4], *q[5:]]))
+    return READER(base.Memories(turn(memories.cores), search), queries)
+
+  for reader, most in ((emptied, 0.0), (swapped, 0.03)):
+    found = score.evaluate(runner, conversations, perfect, reader)
+    assert mean_score(found) <= most
+
+
+def test_reward_of_a_hand_made_trajectory(tokenizer):
+  chunks = ('Ann lives in Oslo.\n', 'The sky is grey.\n', 'Bo has a cat.\n')
+  questions = (
+    structs.Question('Where does Ann lives?', ('Oslo',), 'a', 'exact'),
+    structs.Question('Which pet has Bo?', ('dog',), 'a', 'exact'),
+  )
+  instance = structs.Instance('x', 'made', chunks, questions)
+  call = tools.render_call
+  insert = lambda s: call(
+    structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content=s)
+  )
+  said = (
+    insert('Ann lives in Oslo.') + '\n' + insert('Ann lives in Oslo.'),
+    tools.DONE,
+    insert('Bo has a dog.') + '\n{"name": broken',
+  )
+  runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
+  rollouts = runner.run([instance], saying(tokenizer, *said), READER)
+  turns, rewards = score.rewards(rollouts, WEIGHTS)
+  count = lambda s: len(tokenizer.encode(s))
+  r1 = 1.0  # the invented dog answers the second question
+  stored = count('Ann lives in Oslo.') + count('Bo has a dog.')
+  r3 = 1 - stored / sum(map(count, chunks))
+  assert [t.statuses for t in turns] == [
+    [structs.Status.OK, structs.Status.DUPLICATE],
+    [],
+    [structs.Status.OK, structs.Status.INVALID],
+  ]
+  r2, r4 = [0.5, 1, 0.5], [1, 0, 0]  # nothing stored: no r4
+  want = [r1 + a + 0.3 * r3 + 0.2 * b for a, b in zip(r2, r4)]
+  np.testing.assert_allclose(rewards.total_B, want)
+  assert np.isnan(rewards.content_B[1])
+  rates = score.rates(rollouts)
+  assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
+
+
+def test_prompt_shows_the_memory_and_ids_can_be_used(tokenizer):
+  chunks = ('Ann lives in Oslo.\n', 'Ann lives in Rome now.\n')
+  instance = structs.Instance('x', 'made', chunks, ())
+  runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
+  insert = structs.Call(
+    structs.Action.INSERT, structs.Kind.SEMANTIC, content='Ann lives in Oslo.'
+  )
+  update = structs.Call(
+    structs.Action.UPDATE, structs.Kind.SEMANTIC, 0, 'Ann lives in Rome now.'
+  )
+  says = [tools.render_call(insert), tools.render_call(update)]
+  rollouts = runner.run([instance], saying(tokenizer, *says), READER)
+  prompts_ = [tokenizer.decode(turn.prompt) for turn in rollouts.turns[0]]
+  assert 'semantic_memory' not in prompts_[0]
+  assert '[a0] Ann lives in Oslo.' in prompts_[1]
+  (entry,) = rollouts.entries[0]
+  assert (entry.text, entry.created, entry.updated) == (
+    'Ann lives in Rome now.',
+    0,
+    1,
+  )
+
+
+def test_disabled_memories_are_neither_shown_nor_written(tokenizer):
+  enabled = (False, True, False)
+  spec = make_spec(tokenizer, enabled=enabled)
+  runner = episode.Runner(spec, tokenizer, batch=BATCH)
+  conversation = synthetic.instance(synthetic.Spec(), 'test', 0, 0)
+  rollouts = runner.run(
+    [conversation], written(tokenizer, script.PERFECT), READER
+  )
+  assert {e.kind for e in rollouts.entries[0]} == {structs.Kind.SEMANTIC}
+  statuses = {s for turn in rollouts.turns[0] for s in turn.statuses}
+  assert statuses == {structs.Status.OK, structs.Status.DISABLED}
+  for turn in rollouts.turns[0]:
+    assert 'episodic' not in tokenizer.decode(turn.prompt)
+
+
+def test_a_full_memory_fails_calls_and_goes_on(tokenizer, conversations):
+  runner = episode.Runner(
+    make_spec(tokenizer, pool_tokens=48), tokenizer, batch=BATCH
+  )
+  rollouts = runner.run(
+    conversations, written(tokenizer, script.Habits(0, 1, 1)), READER
+  )
+  statuses = [s for t in rollouts.turns[0] for s in t.statuses]
+  assert structs.Status.FULL in statuses
+  assert rollouts.memory_tokens[0] <= 48
+
+
+def test_row_of_an_instance_does_not_depend_on_its_neighbours(
+  runner, conversations, tokenizer
+):
+  habits = written(tokenizer, script.IMPERFECT)
+  together = score.evaluate(runner, conversations, habits, READER)
+  for i, instance in enumerate(conversations):
+    alone = score.evaluate(runner, [instance], habits, READER)
+    assert alone.records == [together.records[i]]
+
+
+def test_recorded_turns_are_what_a_model_would_have_to_say(
+  runner, conversations, tokenizer
+):
+  found = demonstrations.record(
+    runner, conversations, written(tokenizer, script.IMPERFECT),
+    max_new_tokens=96,
+  )
+  assert 20 <= len(found) <= 25
+  for turn in found:
+    assert turn.response[-1] == tokenizer.end_of_turn
+    assert len(turn.response) <= 96
+
+
+def test_copies_store_lines_of_their_chunk(tokenizer):
+  def make():
+    return demonstrations.copies(
+      ['Ann lives in Oslo.', 'Bo has a cat.'],
+      tokenizer,
+      make_spec(tokenizer).parts,
+      count=20,
+      sentences=3,
+      prompt_tokens=200,
+      max_new_tokens=120,
+      seed=0,
+    )
+
+  found = make()
+  assert len(found) == 20 and found == make()
+  for turn in found:
+    chunk = tokenizer.decode(turn.prompt).split('chunk:\n')[1]
+    response = tokenizer.decode(turn.response[:-1])
+    for line in response.split('\n'):
+      assert line.split('"content": "')[1][:-3] in chunk
+
+
+def test_verbatim_writer_stores_a_share_of_sentences(tokenizer):
+  calls = writers.verbatim(0.4)
+  text_ = ' '.join(f'Sentence number {i} is here.' for i in range(2000))
+  instance = structs.Instance('x', 'made', (text_,), ())
+  context = episode.Context(instance, 0, ())
+  stored = calls(context, [], random.Random(0))
+  assert 0.37 < len(stored) / 2000 < 0.43
+  assert all(call.content in text_ for call in stored)

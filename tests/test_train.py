@@ -1,0 +1,181 @@
+"""The whole run, shrunk: end to end, and interrupted at every kind of moment."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import embedded
+from mem_alpha import checkpoint
+from mem_alpha import evaluate
+from mem_alpha import metrics
+from mem_alpha import text
+from mem_alpha import train
+from mem_alpha.grpo import update
+from mem_alpha.rollout import episode
+
+SYSTEMS = {
+  'no_memory',
+  'scripted',
+  'perfect',
+  'untrained',
+  'warm_start',
+  'grpo',
+}
+STEPS = 8  # 2 copying, 1 keeping all, 3 imitating, 2 of GRPO
+
+
+class Killed(BaseException):
+  """What a SIGKILL looks like from inside: nothing catches it."""
+
+
+def small_config():
+  config = embedded.get_config()
+  config.data.chunks = 2
+  config.data.synthetic.small_talk = 4
+  config.tokenizer.vocab_size = 640
+  config.tokenizer.instances = 20
+  config.model.num_layers, config.model.width = 1, 16
+  config.memory.tokens = config.memory.terms = 256
+  config.memory.rows = 32
+  config.prompt.tokens, config.sampling.max_new_tokens = 192, 32
+  config.warm.copy_steps, config.warm.keep_steps = 2, 1
+  config.warm.steps, config.warm.copies, config.warm.instances = 3, 40, 8
+  config.warm.copy_sentences = 1
+  config.batch.rows, config.batch.targets = 4, 64
+  config.grpo.steps, config.grpo.instances, config.grpo.rollouts = 2, 2, 2
+  config.opt.warmup = 1
+  config.eval.batch = config.eval.validation = config.eval.test = 4
+  config.eval.every = 1
+  config.checkpoint.every = config.checkpoint.warm_every = 2
+  config.log.progress = False
+  return config
+
+
+@pytest.fixture(autouse=True)
+def one_device():
+  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
+  with jax.set_mesh(mesh):
+    yield
+
+
+@pytest.fixture(scope='module')
+def unbroken(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('unbroken')
+  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
+  with jax.set_mesh(mesh):
+    train.run(small_config(), workdir)
+  return workdir
+
+
+def results(workdir):
+  """Everything a run leaves behind that must not depend on time."""
+  lines = [
+    {k: v for k, v in line.items() if not k.startswith('time/')}
+    for line in metrics.read(workdir / 'metrics.jsonl')
+  ]
+  summary = json.loads((workdir / 'summary.json').read_text())
+  summary.pop('seconds')
+  others = {
+    path.relative_to(workdir).as_posix(): path.read_bytes()
+    for folder in ('tokenizer', 'eval', 'turns')
+    for path in sorted((workdir / folder).iterdir())
+  }
+  return lines, summary, others
+
+
+def test_a_run_leaves_what_the_readme_says(unbroken):
+  lines, summary, files = results(unbroken)
+  assert [line['step'] for line in lines] == list(range(STEPS + 1))
+  assert SYSTEMS < summary.keys()
+  for system in SYSTEMS:
+    assert {'mean', 'valid_calls', 'fidelity', 'memory_tokens'} < summary[
+      system
+    ].keys()
+  assert summary['no_memory']['mean'] == 0 < summary['perfect']['mean']
+  assert summary['seed'] == 0
+  assert {f'eval/{system}.jsonl' for system in SYSTEMS} < files.keys()
+  assert {'turns/step_00000007.jsonl', 'turns/step_00000008.jsonl'} < set(files)
+  html = (unbroken / 'report.html').read_text()
+  assert 'validity' in html.lower() or 'valid' in html.lower()
+  grpo = [line for line in lines if line['phase'] == 'grpo']
+  for key in ('reward/total', 'reward/answer', 'gap/mean', 'memory_tokens'):
+    assert all(np.isfinite(line[key]) for line in grpo)
+  assert all(line['gap/max'] < 1e-3 for line in grpo)
+
+
+def _dies(monkeypatch, where, name, call):
+  """Makes the `call`-th call of a function the last thing that happens."""
+  real, calls = getattr(where, name), [0]
+
+  def deadly(*args, **kwargs):
+    calls[0] += 1
+    if calls[0] == call:
+      raise Killed
+    return real(*args, **kwargs)
+
+  monkeypatch.setattr(where, name, deadly)
+
+
+@pytest.mark.parametrize(
+  'where, name, call',
+  [
+    (text, 'train_bpe', 1),  # training the tokenizer
+    (update, 'step', 1),  # before any checkpoint
+    (update, 'step', 4),  # in the warm start
+    (checkpoint.Store, 'snapshot', 2),  # between two snapshots
+    (update, 'step', 7),  # in a step of GRPO
+    (metrics.Writer, 'write', 9),  # after an update, before its line
+    (checkpoint.Store, 'save', 4),  # at the last checkpoint
+    (evaluate.Parts, 'evaluate', 8),  # in the final evaluation
+  ],
+)
+def test_a_killed_run_ends_with_the_same_bits(
+  unbroken, tmp_path, monkeypatch, where, name, call
+):
+  with monkeypatch.context() as patch:
+    _dies(patch, where, name, call)
+    with pytest.raises(Killed):
+      train.run(small_config(), tmp_path)
+  train.run(small_config(), tmp_path)
+  assert results(tmp_path) == results(unbroken)
+
+
+def test_a_finished_run_only_makes_its_table_again(unbroken, monkeypatch):
+  before = results(unbroken)
+
+  def never(*args, **kwargs):
+    raise AssertionError('a finished run must not be trained further')
+
+  monkeypatch.setattr(update, 'step', never)
+  train.run(small_config(), unbroken)
+  assert results(unbroken) == before
+  evaluate.run(small_config(), unbroken)
+  assert results(unbroken) == before
+
+
+def test_another_config_is_refused(unbroken):
+  config = small_config()
+  config.seed = 1
+  with pytest.raises(ValueError, match='seed was 0 and is 1'):
+    train.run(config, unbroken)
+
+
+def test_shuffled_advantages_and_groups_are_reachable(tmp_path):
+  config = small_config()
+  config.grpo.shuffle_advantages = True
+  config.grpo.group, config.grpo.std = 'instance', False
+  config.grpo.updates = 2
+  train.run(config, tmp_path)
+  assert len(metrics.read(tmp_path / 'metrics.jsonl')) == STEPS + 1
+
+
+def test_shapes_never_change_while_a_run_goes_on(tmp_path):
+  # The runs before have compiled what this one needs: nothing is new.
+  train.run(small_config(), tmp_path)
+  sizes = update._add._cache_size()
+  runner = evaluate.Parts(small_config(), tmp_path).runner(4)
+  assert isinstance(runner, episode.Runner)
+  train.run(small_config(), tmp_path / 'again')
+  assert update._add._cache_size() == sizes
