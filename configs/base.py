@@ -37,7 +37,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.tokenizer = config_dict.ConfigDict()
   c.tokenizer.source = 'train'  # train (inside the run) or model (its own)
-  c.tokenizer.vocab_size = 896  # of a trained tokenizer, at most
+  c.tokenizer.vocab_size = 1024  # of a trained tokenizer, at most
   c.tokenizer.instances = 400  # conversations that it is trained on
 
   c.model = config_dict.ConfigDict()
@@ -81,6 +81,8 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.reward.calls = 1.0  # weight of the share of valid calls
   c.reward.compression = 0.05  # beta
   c.reward.content = 0.1  # gamma
+  c.reward.blame = 0.3  # of that credit, for entries that gave a wrong answer
+  c.reward.evidence = 0.0  # credit to the chunks an answer was quoted from
 
   c.warm = config_dict.ConfigDict()
   c.warm.copy_steps = 0  # steps on copying scrambled sentences, before all
@@ -89,7 +91,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.warm.copy_prompt_tokens = 96  # length limit of their prompts
   c.warm.copy_sentences = 4  # sentences of such a turn, at most
   c.warm.steps = 0  # supervised steps on the scripted writer's turns
-  c.warm.instances = 1500  # conversations that the writer is recorded on
+  c.warm.instances = 2500  # conversations that the writer is recorded on
   c.warm.leave_out_fact = 0.4  # how often the writer misses a fact
   c.warm.store_small_talk = 0.5  # how often it stores small talk
   c.warm.insert_for_update = 0.5  # how often it inserts a change as new

@@ -11,8 +11,10 @@ def get_config(arg=None):
   config = base.get_config(arg)
   config.warm.copy_steps = 200
   config.warm.keep_steps = 450
-  config.warm.steps = 350
+  config.warm.steps = 400
   config.warm.lr = 7e-3
-  config.grpo.steps = 50
-  config.reward.compression, config.reward.content = 0.3, 0.2
+  config.grpo.steps = 45
+  config.grpo.lr = 1e-3
+  config.reward.calls, config.reward.evidence = 0.1, 3.0
+  config.reward.compression, config.reward.content = 0.1, 0.1
   return config

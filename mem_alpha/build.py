@@ -257,7 +257,11 @@ def _has_notes(config) -> bool:
 def weights(config) -> total.Weights:
   r = config.reward
   return total.Weights(
-      calls=r.calls, compression=r.compression, content=r.content
+      calls=r.calls,
+      compression=r.compression,
+      content=r.content,
+      evidence=r.evidence,
+      blame=r.blame,
   )
 
 

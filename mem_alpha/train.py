@@ -102,7 +102,7 @@ class _Trainer:
       for phase, first, last, turns in self._phases():
         while first <= self.step < last:
           self._warm_step(phase, turns.batch(self.step - first))
-    if self.step == self.warm_steps:
+    if self.best is None:  # not resumed from a later step
       # Optimiser moments of another loss would only disturb the first steps.
       self.state['opt'] = self.grpo_tx.init(self.state['params'])
       figures = self._validate()

@@ -18,7 +18,7 @@ ORDER = (
 
 # These know nothing of language models and are tested in milliseconds.
 PURE = {
-  'memory': ('state', 'ops', 'retrieval'),
+  'memory': ('state', 'content', 'plan', 'ops', 'retrieval'),
   'grpo': ('advantage', 'loss'),
 }
 

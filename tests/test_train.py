@@ -32,14 +32,15 @@ class Killed(BaseException):
 
 def small_config():
   config = embedded.get_config()
-  config.data.chunks = 2
-  config.data.synthetic.small_talk = 4
+  config.data.chunks = 3
+  counts = dict(changes=1, classes=1, topics=1, small_talk=3)
+  config.data.synthetic.update(counts)
   config.tokenizer.vocab_size = 640
   config.tokenizer.instances = 20
   config.model.num_layers, config.model.width = 1, 16
   config.memory.tokens = config.memory.terms = 256
   config.memory.rows = 32
-  config.prompt.tokens, config.sampling.max_new_tokens = 192, 32
+  config.prompt.tokens, config.sampling.max_new_tokens = 192, 64
   config.warm.copy_steps, config.warm.keep_steps = 2, 1
   config.warm.steps, config.warm.copies, config.warm.instances = 3, 40, 8
   config.warm.copy_sentences = 1

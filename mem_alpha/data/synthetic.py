@@ -17,11 +17,11 @@ depends on nothing but its arguments.
 import collections
 import dataclasses
 import datetime
-import itertools
 import random
 from collections.abc import Sequence
 
 from mem_alpha import structs
+from mem_alpha.data import vocabulary
 
 SPLITS = ('train', 'validation', 'test')
 KINDS = (
@@ -30,87 +30,6 @@ KINDS = (
     'long_range',
     'conflict_resolution',
 )
-
-# Half as many starts as ends: byte-pair merges then meet at the syllables.
-_STARTS = [c + v for c in 'BDKLMRTV' for v in 'aeio']
-_ENDS = [c + e for c in 'bcdfghjkmpvxz' for e in ('an', 'ek', 'in', 'or')]
-_RELATIONS = (
-    'town',
-    'boss',
-    'friend',
-    'employer',
-    'pet',
-    'school',
-    'song',
-    'landlord',
-    'street',
-    'doctor',
-)
-_PERSONAL = ('boss', 'friend', 'landlord', 'doctor')
-_EVENTS = ('guest', 'goal', 'speaker', 'sender')
-_THEMES = (
-    ('train', 'hotel', 'flight', 'ticket'),
-    ('soup', 'bread', 'salad', 'cake'),
-    ('guitar', 'piano', 'drum', 'violin'),
-    ('roof', 'door', 'window', 'wall'),
-)
-_TIMES = ('today', 'tonight', 'now', 'again')
-_MOODS = ('fine', 'quiet', 'long', 'strange')
-
-_FRAMES = {
-    'fact': (
-        'The {r} of {s} is {v}.',
-        'I know that {s} has {v} as {r}.',
-        'For {s} the {r} is {v}.',
-        'We have {v} as the {r} of {s}.',
-        'Note that {v} is the {r} of {s}.',
-    ),
-    'change': (
-        'Now the {r} of {s} is {v}.',
-        'Today {s} has {v} as new {r}.',
-        'For {s} the new {r} is {v}.',
-        'Now we have {v} as the {r} of {s}.',
-    ),
-    'event': (
-        'On {d} the {r} of {s} was {v}.',
-        'The {r} of {s} on {d} was {v}.',
-        'Remember that on {d} the {r} of {s} was {v}.',
-    ),
-    'example': (
-        'Request {x} has label {v}.',
-        'Give label {v} to request {x}.',
-        'We know that request {x} has label {v}.',
-    ),
-    'topic': (
-        'We talk about {v} {t}.',
-        'Our topic is {v} {t}.',
-        'The talk is about {v} {t}.',
-    ),
-    'rumour': (
-        'Maybe the {r} of {s} is {v}.',
-        'I guess that {s} has {v} as {r}.',
-        'For {s} the {r} could be {v}.',
-        'I doubt that {v} is the {r} of {s}.',
-        'Never take {v} as the {r} of {s}.',
-    ),
-    'mention': (
-        'I forgot the {r} of {s}.',
-        'Ask {s} about the {r} {t}.',
-        'Nobody knows the {r} of {s}.',
-    ),
-    'wrong_example': (
-        'Maybe request {x} has label {v}.',
-        'Never give label {v} to request {x}.',
-        'I doubt that request {x} has label {v}.',
-    ),
-    'chatter': (
-        'The weather is {m} {t}.',
-        'I had a {m} walk {t}.',
-        'Our day was {m} {t}.',
-        'It is so {m} {t}.',
-    ),
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -134,40 +53,13 @@ class Spec:
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       least = field.name not in ('changes', 'events', 'small_talk')
-      most = len(_THEMES) if field.name == 'classes' else value
+      most = vocabulary.SHARED['themes'] if field.name == 'classes' else value
       if not least <= value <= most:
         raise ValueError(
             f'{field.name}={value} is out of range for generated data: it must '
             f'be {"1" if least else "0"} or more, and classes at most '
-            f'{len(_THEMES)}.'
+            f'{vocabulary.SHARED["themes"]}.'
         )
-
-
-def names(split: str) -> list[str]:
-  """The two-syllable names and values of a split; the splits are disjoint."""
-  return [start + end for start, end in _pairs(split)]
-
-
-def _pairs(split: str) -> list[tuple[str, str]]:
-  wanted = {'train': range(6), 'validation': (6, 7), 'test': (8, 9)}[split]
-  pairs = itertools.product(enumerate(_STARTS), enumerate(_ENDS))
-  return [(a, b) for (i, a), (j, b) in pairs if (7 * i + 3 * j) % 10 in wanted]
-
-
-def frames(split: str, family: str, relation: int) -> list[str]:
-  """The sentence frames that the split may combine with this relation.
-
-  Of n frames one is kept for test and one for validation, another pair for
-  each relation, so that every frame is met in training with other relations.
-  """
-  templates = _FRAMES[family]
-  n = len(templates)
-  wanted = {
-      'train': range(n - 2),
-      'validation': (n - 2,),
-      'test': (n - 1,),
-  }[split]
-  return [t for f, t in enumerate(templates) if (f + relation) % n in wanted]
 
 
 def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 58) -> Spec:
@@ -221,7 +113,7 @@ class _Builder:
 
   def __init__(self, spec: Spec, split: str, rng: random.Random):
     self.spec, self.split, self.rng = spec, split, rng
-    self.pool = _pairs(split)
+    self.pool = vocabulary.pairs(split)
     rng.shuffle(self.pool)
     self.next_name = 0
     self.placed: list[tuple[float, structs.Note]] = []
@@ -236,12 +128,19 @@ class _Builder:
     start, end = self.pool[place]
     middle = ''
     while turn:
-      turn, digit = divmod(turn - 1, len(_STARTS))
-      middle += _STARTS[digit].lower()
+      turn, digit = divmod(turn - 1, len(vocabulary.STARTS))
+      middle += vocabulary.STARTS[digit].lower()
     return start + middle + end
 
+  def count(self, kind: str, words) -> int:
+    """How many relations, events or themes this split may use."""
+    return len(words) if self.split == 'train' else vocabulary.SHARED[kind]
+
+  def draw(self, kind: str, words) -> int:
+    return self.rng.randrange(self.count(kind, words))
+
   def sentence(self, family: str, relation: int, **words: str) -> str:
-    allowed = frames(self.split, family, relation)
+    allowed = vocabulary.frames(self.split, family, relation)
     return self.rng.choice(allowed).format(**words)
 
   def place(self, time, sentence, slot=None, kind=structs.Kind.SEMANTIC):
@@ -252,9 +151,9 @@ class _Builder:
 
   def fact(self, subject, relation, value, *, low=0.0, high=1.0, frame='fact'):
     time = self.rng.uniform(low, high)
-    words = dict(r=_RELATIONS[relation], s=subject, v=value)
+    words = dict(r=vocabulary.RELATIONS[relation], s=subject, v=value)
     text = self.sentence(frame, relation, **words)
-    self.place(time, text, slot=(subject, _RELATIONS[relation]))
+    self.place(time, text, slot=(subject, vocabulary.RELATIONS[relation]))
     if frame == 'fact':
       self.slots.append((subject, relation))
     return time
@@ -263,7 +162,7 @@ class _Builder:
     for _ in range(self.spec.facts):
       self._chain()
       subject, value = self.name(), self.name()
-      relation = self.rng.randrange(len(_RELATIONS))
+      relation = self.draw('relations', vocabulary.RELATIONS)
       self.fact(subject, relation, value)
       self.ask(_what(subject, relation), value, KINDS[0])
       for _ in range(self.spec.changes):
@@ -272,17 +171,17 @@ class _Builder:
   def _chain(self):
     """Two facts and a question that needs both."""
     person, other, value = self.name(), self.name(), self.name()
-    first = _RELATIONS.index(self.rng.choice(_PERSONAL))
-    others = [r for r in range(len(_RELATIONS)) if r != first]
+    first = vocabulary.RELATIONS.index(self.rng.choice(vocabulary.PERSONAL))
+    others = [r for r in range(self.count('relations', vocabulary.RELATIONS)) if r != first]
     second = self.rng.choice(others)
     self.fact(person, first, other)
     self.fact(other, second, value)
-    text = f'the {_RELATIONS[first]} of {person}'
-    self.ask(f'What is the {_RELATIONS[second]} of {text}?', value, KINDS[0])
+    text = f'the {vocabulary.RELATIONS[first]} of {person}'
+    self.ask(f'What is the {vocabulary.RELATIONS[second]} of {text}?', value, KINDS[0])
 
   def _change(self):
     subject, old, new = self.name(), self.name(), self.name()
-    relation = self.rng.randrange(len(_RELATIONS))
+    relation = self.draw('relations', vocabulary.RELATIONS)
     time = self.fact(subject, relation, old, high=0.5)
     self.fact(subject, relation, new, low=time, frame='change')
     self.ask(_what(subject, relation), new, KINDS[3])
@@ -290,21 +189,24 @@ class _Builder:
   def add_events(self):
     for _ in range(self.spec.events):
       subject, value = self.name(), self.name()
-      event = self.rng.randrange(len(_EVENTS))
+      event = self.draw('events', vocabulary.EVENTS)
       date = _day(self.rng.randrange(366))
-      words = dict(r=_EVENTS[event], s=subject, v=value, d=date)
+      words = dict(r=vocabulary.EVENTS[event], s=subject, v=value, d=date)
       text = self.sentence('event', event, **words)
-      slot = (subject, _EVENTS[event], date)
+      slot = (subject, vocabulary.EVENTS[event], date)
       self.place(self.rng.random(), text, slot, structs.Kind.EPISODIC)
-      text = f'What was the {_EVENTS[event]} of {subject} on {date}?'
+      text = f'What was the {vocabulary.EVENTS[event]} of {subject} on {date}?'
       self.ask(text, value, KINDS[0])
 
   def add_examples(self):
     """Each class is a theme with a label; a question shares a theme word."""
-    self.themes = self.rng.sample(range(len(_THEMES)), self.spec.classes)
+    self.themes = self.rng.sample(
+        range(self.count('themes', vocabulary.THEMES)), self.spec.classes
+    )
     for theme in self.themes:
       label = self.name()
-      nouns = self.rng.sample(_THEMES[theme], len(_THEMES[theme]))
+      nouns = list(vocabulary.THEMES[theme])
+      self.rng.shuffle(nouns)
       for e in range(self.spec.examples):
         request = self._request(nouns[e % 3 : e % 3 + 2])
         text = self.sentence('example', theme, x=request, v=label)
@@ -319,8 +221,8 @@ class _Builder:
   def add_topics(self):
     topics = [self.name() for _ in range(self.spec.topics)]
     for topic in topics:
-      when = self.rng.randrange(len(_TIMES))
-      text = self.sentence('topic', when, v=topic, t=_TIMES[when])
+      when = self.rng.randrange(len(vocabulary.TIMES))
+      text = self.sentence('topic', when, v=topic, t=vocabulary.TIMES[when])
       slot = ('topic', topic)
       self.place(self.rng.random(), text, slot, structs.Kind.CORE)
     text = 'What was it all about?'
@@ -334,24 +236,24 @@ class _Builder:
 
   def _rumour(self) -> str:
     subject, relation = self.rng.choice(self.slots)
-    words = dict(r=_RELATIONS[relation], s=subject, v=self.name())
+    words = dict(r=vocabulary.RELATIONS[relation], s=subject, v=self.name())
     return self.sentence('rumour', relation, **words)
 
   def _mention(self) -> str:
     subject, relation = self.rng.choice(self.slots)
-    when = self.rng.choice(_TIMES)
-    words = dict(r=_RELATIONS[relation], s=subject, t=when)
+    when = self.rng.choice(vocabulary.TIMES)
+    words = dict(r=vocabulary.RELATIONS[relation], s=subject, t=when)
     return self.sentence('mention', relation, **words)
 
   def _wrong_example(self) -> str:
     theme = self.rng.choice(self.themes)
-    request = self._request(self.rng.sample(_THEMES[theme], 2))
+    request = self._request(self.rng.sample(vocabulary.THEMES[theme], 2))
     return self.sentence('wrong_example', theme, x=request, v=self.name())
 
   def _chatter(self) -> str:
-    mood = self.rng.randrange(len(_MOODS))
-    when = self.rng.choice(_TIMES)
-    return self.sentence('chatter', mood, m=_MOODS[mood], t=when)
+    mood = self.rng.randrange(len(vocabulary.MOODS))
+    when = self.rng.choice(vocabulary.TIMES)
+    return self.sentence('chatter', mood, m=vocabulary.MOODS[mood], t=when)
 
   def layout(self):
     """Chunks as text, and the notes of each chunk in its sentence order."""
@@ -371,7 +273,7 @@ class _Builder:
 
 
 def _what(subject: str, relation: int) -> str:
-  return f'What is the {_RELATIONS[relation]} of {subject}?'
+  return f'What is the {vocabulary.RELATIONS[relation]} of {subject}?'
 
 
 def _day(number: int) -> str:

@@ -17,6 +17,7 @@ from mem_alpha.rewards import answer as answer_reward
 from mem_alpha.rewards import calls as calls_reward
 from mem_alpha.rewards import compression as compression_reward
 from mem_alpha.rewards import content as content_reward
+from mem_alpha.rewards import evidence as evidence_reward
 from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import episode
@@ -37,11 +38,21 @@ def rewards(
     rollouts: episode.Rollouts, weights: total.Weights
 ) -> tuple[list[episode.Turn], total.Rewards]:
   """All turns of a batch, row by row, and the reward of each."""
-  turns, parts = [], {'answer': [], 'calls': [], 'compression': [], 'content': []}
+  turns = []
+  names = ('answer', 'calls', 'compression', 'content', 'evidence')
+  parts = {name: [] for name in names}
   for row, instance in enumerate(rollouts.instances):
     if instance is None:
       continue
-    r1, _ = answer_reward.reward(answers(rollouts, row))
+    marks = answers(rollouts, row)
+    r1, _ = answer_reward.reward(marks)
+    credit = evidence_reward.reward(
+        marks,
+        rollouts.answers[row],
+        _written(rollouts, row),
+        chunks=len(instance.chunks),
+        blame=weights.blame,
+    )
     r3 = compression_reward.reward(
         rollouts.memory_tokens[row], rollouts.chunk_tokens[row]
     )
@@ -49,11 +60,26 @@ def rewards(
       turns.append(turn)
       parts['answer'].append(r1)
       parts['compression'].append(float(r3))
+      parts['evidence'].append(credit[turn.chunk])
       parts['calls'].append(
           calls_reward.reward(turn.statuses, done=parser.is_done(turn.text))
       )
       parts['content'].append(content_reward.reward(turn.grounded))
   return turns, total.combine(weights, **parts)
+
+
+def _written(rollouts: episode.Rollouts, row: int):
+  """Which chunks wrote each live entry: core grows with every call on it."""
+  core = [
+      turn.chunk
+      for turn in rollouts.turns[row]
+      for call, status in zip(turn.calls, turn.statuses)
+      if status == structs.Status.OK and call.kind == structs.Kind.CORE
+  ]
+  return {
+      (e.kind, e.uid): core if e.kind == structs.Kind.CORE else [e.updated]
+      for e in rollouts.entries[row]
+  }
 
 
 def rates(rollouts: episode.Rollouts) -> dict[str, float]:

@@ -59,9 +59,9 @@ def same(memory: state.Memory, ops, write_O) -> jax.Array:
 
 
 def _candidates(memory: state.Memory, ops, write_O) -> jax.Array:
-  O, M = write_O.size, memory.kind_M.size
-  earlier_OO = jnp.tri(O, k=-1, dtype=bool) & write_O
-  live_OM = jnp.broadcast_to(state.live(memory), (O, M))
+  earlier_OO = jnp.tri(write_O.size, k=-1, dtype=bool) & write_O
+  live_M = state.live(memory)
+  live_OM = jnp.broadcast_to(live_M, (write_O.size, live_M.size))
   todo_OR = jnp.concatenate([live_OM, earlier_OO], -1) & write_O[:, None]
   for column_M, column_O in (
     (memory.kind_M, ops.kind_O),

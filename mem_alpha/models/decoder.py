@@ -26,43 +26,10 @@ from flax import nnx
 
 from mem_alpha import mesh
 from mem_alpha.models import attention
+from mem_alpha.models import config
 from mem_alpha.models import layers
 
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-  """Shape of a decoder; hashable, so it can be a static argument."""
-
-  vocab_size: int
-  num_layers: int
-  width: int
-  num_heads: int
-  num_kv_heads: int
-  head_width: int
-  ff: int
-  rope_theta: float = 1e4
-  # Llama 3: factor, low_freq_factor, high_freq_factor, original positions.
-  rope_scaling: tuple[float, float, float, float] | None = None
-  norm_eps: float = 1e-6
-  qk_norm: bool = False  # Qwen3
-  attention_bias: bool = False  # Qwen2.5: on query, key and value
-  tied: bool = True  # the head is the embedding
-  canon: int = 0  # past tokens that are mixed in before attention; 0: off
-  dtype: str = 'float32'  # of activations; parameters are float32
-
-  def __post_init__(self):
-    if self.num_heads % self.num_kv_heads:
-      raise ValueError(
-        f'num_heads={self.num_heads} must be a multiple of '
-        f'num_kv_heads={self.num_kv_heads}'
-      )
-    if self.head_width % 2:
-      raise ValueError(f'head_width={self.head_width} must be even for rope')
-    if self.rope_scaling is not None and len(self.rope_scaling) != 4:
-      raise ValueError(
-        'rope_scaling is (factor, low_freq_factor, high_freq_factor, '
-        f'original positions), got {self.rope_scaling}'
-      )
+Config = config.Config
 
 
 @jax.tree_util.register_dataclass
@@ -93,17 +60,16 @@ class Block(nnx.Module):
     normal = functools.partial(_normal, rngs)
     self.attention_norm = _constant(1, (D,))
     if cfg.canon:
-      self.canon = normal((cfg.canon, D), (None, None), cfg.canon**-0.5)
-    self.query = normal((D, K, G, H), ('fsdp', 'tp', None, None), D**-0.5)
-    self.key = normal((D, K, H), ('fsdp', 'tp', None), D**-0.5)
-    self.value = normal((D, K, H), ('fsdp', 'tp', None), D**-0.5)
-    self.out = normal(
-      (K, G, H, D), ('tp', None, None, 'fsdp'), small * (K * G * H) ** -0.5
-    )
+      self.canon = normal((cfg.canon, D), (), cfg.canon**-0.5)
+    self.query = normal((D, K, G, H), ('fsdp', 'tp'), D**-0.5)
+    self.key = normal((D, K, H), ('fsdp', 'tp'), D**-0.5)
+    self.value = normal((D, K, H), ('fsdp', 'tp'), D**-0.5)
+    out_scale = small * (K * G * H) ** -0.5
+    self.out = normal((K, G, H, D), ('tp', None, None, 'fsdp'), out_scale)
     if cfg.attention_bias:
-      self.query_bias = _constant(0, (K, G, H), 'tp', None, None)
-      self.key_bias = _constant(0, (K, H), 'tp', None)
-      self.value_bias = _constant(0, (K, H), 'tp', None)
+      self.query_bias = _constant(0, (K, G, H), 'tp')
+      self.key_bias = _constant(0, (K, H), 'tp')
+      self.value_bias = _constant(0, (K, H), 'tp')
     if cfg.qk_norm:
       self.query_norm = _constant(1, (H,))
       self.key_norm = _constant(1, (H,))
@@ -122,11 +88,9 @@ class Block(nnx.Module):
 
   def qkv(self, cfg, h_BTD, rope):
     """Queries [B, T, K, G, H]; keys and values [B, T, K, H]."""
-    q_BTKGH = layers.project(
-      h_BTD, _use(self.query, cfg, None, 'tp', None, None)
-    )
-    k_BTKH = layers.project(h_BTD, _use(self.key, cfg, None, 'tp', None))
-    v_BTKH = layers.project(h_BTD, _use(self.value, cfg, None, 'tp', None))
+    q_BTKGH = layers.project(h_BTD, _use(self.query, cfg, None, 'tp'))
+    k_BTKH = layers.project(h_BTD, _use(self.key, cfg, None, 'tp'))
+    v_BTKH = layers.project(h_BTD, _use(self.value, cfg, None, 'tp'))
     if cfg.attention_bias:
       q_BTKGH += self.query_bias[...].astype(cfg.dtype)
       k_BTKH += self.key_bias[...].astype(cfg.dtype)
@@ -139,12 +103,12 @@ class Block(nnx.Module):
 
   def finish(self, cfg, x_BTD, a_BTKGH):
     """The rest of the layer, from the attention's output on."""
-    out_KGHD = _use(self.out, cfg, 'tp', None, None, None)
+    out_KGHD = _use(self.out, cfg, 'tp')
     x_BTD += layers.contract(a_BTKGH, out_KGHD)
     h_BTD = layers.rms_norm(x_BTD, self.ff_norm[...], cfg.norm_eps)
     gate_BTF = layers.project(h_BTD, _use(self.gate, cfg, None, 'tp'))
     up_BTF = layers.project(h_BTD, _use(self.up, cfg, None, 'tp'))
-    down_FD = _use(self.down, cfg, 'tp', None)
+    down_FD = _use(self.down, cfg, 'tp')
     return x_BTD + layers.contract(jax.nn.silu(gate_BTF) * up_BTF, down_FD)
 
 
@@ -163,7 +127,7 @@ class Decoder(nnx.Module):
 
 def init(cfg: Config, key: jax.Array):
   """Random parameters, placed on the mesh in use."""
-  _check_mesh(cfg)
+  config.check_mesh(cfg)
   return _init(cfg, key)
 
 
@@ -174,18 +138,18 @@ def _init(cfg, key):
 
 
 def for_sampling(cfg: Config, params):
-  """Parameters as `prefill` and `decode_step` use them, token after token.
+  """Parameters made ready once for many calls of `decode_step`.
 
-  In the compute dtype and gathered over 'fsdp', once instead of per token.
-  Hidden states stay the same to the bit.
+  In the compute dtype and gathered over 'fsdp', which every step would do
+  otherwise. Results stay the same to the bit.
   """
 
   def ready(path, leaf):
-    # Norms are applied in float32 by every path through the model.
-    norm = jax.tree_util.keystr(path).endswith("norm']")
-    leaf = leaf if norm else leaf.astype(cfg.dtype)
-    axes = tuple(jax.typeof(leaf).sharding.spec)
-    return mesh.place(leaf, *(None if a == 'fsdp' else a for a in axes))
+    # Norms stay: they are applied in float32.
+    if not jax.tree_util.keystr(path, simple=True).endswith('norm'):
+      leaf = leaf.astype(cfg.dtype)
+    axes = jax.typeof(leaf).sharding.spec
+    return mesh.place(leaf, *(a if a == 'tp' else None for a in axes))
 
   return jax.tree.map_with_path(ready, params)
 
@@ -352,20 +316,6 @@ def _layer(model, index) -> Block:
   return jax.tree.map(lambda leaf: leaf[index], model.blocks)
 
 
-def _check_mesh(cfg):
-  """The mesh must divide what it splits."""
-  for axis, names in (
-    ('tp', ('num_kv_heads', 'ff', 'vocab_size')),
-    ('fsdp', ('width',)),
-  ):
-    for name in names:
-      if getattr(cfg, name) % mesh.size(axis):
-        raise ValueError(
-          f'{name}={getattr(cfg, name)} cannot be split over '
-          f'{mesh.size(axis)} devices (mesh axis {axis})'
-        )
-
-
 def _normal(rngs, shape, axes, scale):
   value = scale * jax.random.normal(rngs.params(), shape)
   return nnx.Param(mesh.place(value, *axes))
@@ -373,7 +323,7 @@ def _normal(rngs, shape, axes, scale):
 
 def _constant(value, shape, *axes):
   full = jnp.full(shape, value, jnp.float32)
-  return nnx.Param(mesh.place(full, *(axes or [None] * len(shape))))
+  return nnx.Param(mesh.place(full, *axes))
 
 
 def _use(param, cfg, *axes):
@@ -391,13 +341,13 @@ def _rope(cfg, position_BT):
 
 
 def _embed(cfg, model, tokens_BT):
-  embed_VD = _use(model.embed, cfg, 'tp', None)
+  embed_VD = _use(model.embed, cfg, 'tp')
   whole = mesh.spec('fsdp', None, None)
   return embed_VD.at[tokens_BT].get(out_sharding=whole)
 
 
 def _scores(cfg, model, x):
   """Logits [R, V] of hidden states [..., D], split over both axes."""
-  head_VD = _use(model.embed if cfg.tied else model.head, cfg, 'tp', None)
+  head_VD = _use(model.embed if cfg.tied else model.head, cfg, 'tp')
   x_RD = mesh.reshape(x, (-1, cfg.width), 'fsdp', None)
   return jnp.matmul(x_RD, head_VD.T, preferred_element_type=jnp.float32)

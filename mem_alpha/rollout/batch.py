@@ -60,6 +60,11 @@ def plan(
         f'and a response {shape.response}: lower the limits of the run, or '
         'raise those of its batches'
       )
+    if response and not prompt:
+      raise ValueError(
+        f'turn {turn} has no prompt, so nothing predicts its first token: '
+        'leave it out of the batch'
+      )
     row = None
     if batches and used < shape.turns:
       free = np.flatnonzero((room >= need).all(1))
@@ -93,7 +98,7 @@ def pack(
     )
   if logps is None:
     logps = [[0.0] * len(response) for response in responses]
-  if [len(l) for l in logps] != [len(r) for r in responses]:
+  if [len(logp) for logp in logps] != [len(r) for r in responses]:
     raise ValueError('each sampled token needs exactly one log-prob')
   if advantages is None:
     advantages = [0.0] * len(prompts)

@@ -10,7 +10,7 @@ from mem_alpha.evals import report
 EVIL = '<script>alert("x")</script> & \u2028 é'
 ROWS = {'warm_start': {'a': 0.4, 'mean': 0.4}, EVIL: {'a': 0.7, 'mean': 0.7}}
 METRICS = [
-  {'step': step, 'reward/total': 1 + step / 10, 'memory/tokens': 90 - step}
+  {'step': step, 'reward/total': 1 + step / 10, 'memory_tokens': 90 - step}
   for step in range(10)
 ] + [{'step': 10, 'reward/total': None}, {'loss': 1.0}]
 TRAJECTORY = [

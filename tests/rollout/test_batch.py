@@ -24,7 +24,9 @@ def test_pack_lays_turns_out_side_by_side():
     target_RM=[[1, 2, 3, 4, 0], [8, 8, 8, 0, 0]],
     place_BN=[[0, 1, 0, 0], [2, 3, 0, 0], [5, 6, 7, 0]],
     response_valid_BN=[[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]],
-    logp_BN=np.float32([[-0.1, -0.2, 0, 0], [-0.3, -0.4, 0, 0], [-1, -2, -3, 0]]),
+    logp_BN=np.float32(
+      [[-0.1, -0.2, 0, 0], [-0.3, -0.4, 0, 0], [-1, -2, -3, 0]]
+    ),
     advantage_B=[1.5, -1.5, 2],
     weight_B=[1, 1, 1],
   )
@@ -67,9 +69,7 @@ def test_packed_turns_can_be_read_back(lengths):
       end = part.before_RM[row, first]
       segment_L = part.segment_RL[row]
       start = np.flatnonzero(segment_L == segment_L[end])[0]
-      found.add(
-        (tuple(part.tokens_RL[row, start : end + 1]), tuple(response))
-      )
+      found.add((tuple(part.tokens_RL[row, start : end + 1]), tuple(response)))
   assert found == {(tuple(p), tuple(r)) for p, r in zip(prompts, responses)}
 
 
@@ -91,6 +91,7 @@ def test_empty_prompt_is_a_row_of_padding():
   [
     ([[1] * 6], [[1] * 3], {}, 'turn 0 has 6 prompt and 3 response tokens'),
     ([[1]], [[1] * 5], {}, 'and a response 4'),
+    ([[]], [[1]], {}, 'turn 0 has no prompt'),
     ([[1]], [], {}, '1 prompts cannot be paired with 0 responses'),
     ([[1]], [[1]], dict(logps=[[]]), 'exactly one log-prob'),
   ],

@@ -1,0 +1,365 @@
+"""The decoder: three ways through the same weights agree, on any mesh."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mem_alpha import mesh
+from mem_alpha.models import decoder
+
+SMALL = decoder.Config(
+  vocab_size=48,
+  num_layers=2,
+  width=16,
+  num_heads=4,
+  num_kv_heads=2,
+  head_width=8,
+  ff=24,
+)
+FAMILIES = {
+  'llama': dataclasses.replace(SMALL, rope_scaling=(8.0, 1.0, 4.0, 32.0)),
+  'qwen2p5': dataclasses.replace(SMALL, attention_bias=True, tied=False),
+  'qwen3': dataclasses.replace(SMALL, qk_norm=True),
+  'embedded': dataclasses.replace(SMALL, canon=3),
+}
+EVERYTHING = dataclasses.replace(
+  SMALL, attention_bias=True, qk_norm=True, tied=False, canon=3
+)
+B, T = 4, 10
+
+
+@pytest.fixture(params=FAMILIES.values(), ids=FAMILIES)
+def cfg(request):
+  return request.param
+
+
+def _params(cfg, seed=0):
+  """Random everywhere, so that no bias or norm is at its neutral value."""
+  params = decoder.init(cfg, jax.random.key(seed))
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  return tree.unflatten(
+    leaf + mesh.place(0.1 * jax.random.normal(key, leaf.shape), *_axes(leaf))
+    for leaf, key in zip(leaves, keys, strict=True)
+  )
+
+
+def _axes(leaf):
+  return tuple(jax.typeof(leaf).sharding.spec)
+
+
+def _tokens(rows=B, length=T, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, SMALL.vocab_size, (rows, length), np.int32)
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames='remat')
+def _forward(cfg, params, tokens_BT, segment_BT=None, remat=False):
+  if segment_BT is None:
+    segment_BT = np.ones(tokens_BT.shape, np.int32)
+  return decoder.forward(cfg, params, tokens_BT, segment_BT, remat=remat)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_probs(cfg, params, tokens_BT, segment_BT):
+  """Log-probability of every token but the first of the row."""
+  x_BTD = _forward(cfg, params, tokens_BT, segment_BT)
+  return decoder.target_log_probs(cfg, params, x_BTD[:, :-1], tokens_BT[:, 1:])
+
+
+_decode = jax.jit(decoder.decode_step, static_argnums=0)
+_prefill = jax.jit(
+  decoder.prefill, static_argnums=0, static_argnames='capacity'
+)
+
+
+def _padded(tokens_BT, lengths):
+  """The last `lengths` tokens of each row, left-padded, and where they are."""
+  valid_BT = np.arange(tokens_BT.shape[1]) >= (
+    tokens_BT.shape[1] - np.array(lengths)[:, None]
+  )
+  return np.where(valid_BT, tokens_BT, 7), valid_BT
+
+
+def test_no_position_depends_on_a_later_token(cfg):
+  params = _params(cfg)
+  tokens_BT = _tokens(rows=1)
+  one_hot = jnp.zeros((T, cfg.width))
+
+  def hidden(shift_TD):
+    # One embedding row per position, so that a gradient tells them apart.
+    embed = params['embed'][tokens_BT[0]] + shift_TD
+    own = {**params, 'embed': embed}
+    return _forward(cfg, own, np.arange(T, dtype=np.int32)[None])[0]
+
+  jacobian_TDTD = jax.jacobian(hidden)(one_hot)
+  depends_TT = np.abs(jacobian_TDTD).sum((1, 3)) > 0
+  np.testing.assert_array_equal(depends_TT, np.tri(T, dtype=bool))
+
+
+def test_prefill_and_decode_equal_forward(cfg):
+  params = _params(cfg)
+  tokens_BT, valid_BT = _padded(_tokens(), (10, 9, 6, 5))
+  want_BTD = _forward(cfg, params, tokens_BT, valid_BT.astype(np.int32))
+  # The shortest prompt has one token, fewer than `canon` looks back.
+  x_BD, cache = _prefill(
+    cfg, params, tokens_BT[:, :6], valid_BT[:, :6], capacity=T
+  )
+  np.testing.assert_allclose(x_BD, want_BTD[:, 5], atol=1e-5)
+  for t in range(6, T):
+    x_BD, cache = _decode(cfg, params, tokens_BT[:, t], cache)
+    np.testing.assert_allclose(x_BD, want_BTD[:, t], atol=1e-5)
+  assert cache.index == T
+  np.testing.assert_array_equal(cache.position_B, (10, 9, 6, 5))
+
+
+def test_a_cache_larger_than_needed_changes_nothing(cfg):
+  params, tokens_BT = _params(cfg), _tokens()
+  valid_BT = np.ones((B, T), bool)
+  hidden = []
+  for capacity in (T + 1, T + 7):
+    _, cache = _prefill(cfg, params, tokens_BT, valid_BT, capacity=capacity)
+    hidden.append(_decode(cfg, params, tokens_BT[:, 0], cache)[0])
+  np.testing.assert_allclose(*hidden, atol=1e-6)
+
+
+def test_left_padding_changes_no_log_prob(cfg):
+  params, tokens_BT = _params(cfg), _tokens()
+  whole_BT, _ = _log_probs(cfg, params, tokens_BT, np.ones((B, T), np.int32))
+  for pad, filler in ((3, 0), (3, 41), (5, 7)):
+    wide_BT = np.pad(tokens_BT, ((0, 0), (pad, 0)), constant_values=filler)
+    segment_BT = np.pad(np.ones((B, T), np.int32), ((0, 0), (pad, 0)))
+    logp_BT, _ = _log_probs(cfg, params, wide_BT, segment_BT)
+    np.testing.assert_allclose(logp_BT[:, pad:], whole_BT, atol=1e-5)
+
+
+def test_padding_of_a_prompt_changes_no_decoded_state(cfg):
+  params, tokens_BT = _params(cfg), _tokens()
+  hidden = []
+  for pad, filler in ((0, 0), (4, 0), (4, 9)):
+    wide_BT = np.pad(tokens_BT, ((0, 0), (pad, 0)), constant_values=filler)
+    valid_BT = np.pad(np.ones((B, T), bool), ((0, 0), (pad, 0)))
+    _, cache = _prefill(
+      cfg, params, wide_BT[:, :-3], valid_BT[:, :-3], capacity=T + pad
+    )
+    for t in (-3, -2, -1):
+      x_BD, cache = _decode(cfg, params, wide_BT[:, t], cache)
+    hidden.append(x_BD)
+  np.testing.assert_allclose(hidden[1], hidden[0], atol=1e-5)
+  np.testing.assert_array_equal(hidden[2], hidden[1])
+
+
+def test_packing_changes_nothing(cfg):
+  params = _params(cfg)
+  parts = [_tokens(1, n, seed=n) for n in (3, 4, 1)]
+  packed_BT = np.concatenate([*parts, np.full((1, 2), 5, np.int32)], 1)
+  segment_BT = np.repeat([1, 2, 3, 0], [3, 4, 1, 2])[None]
+  x_BTD = _forward(cfg, params, packed_BT, segment_BT)
+  alone_BTD = np.concatenate([_forward(cfg, params, p) for p in parts], 1)
+  np.testing.assert_allclose(x_BTD[:, :8], alone_BTD, atol=1e-5)
+
+
+def test_padding_gets_no_gradient_and_stays_finite(cfg):
+  """Even a row of nothing but padding, as batches are filled up with."""
+  params = _params(cfg)
+  tokens_BT, valid_BT = _padded(_tokens(), (10, 6, 1, 0))
+  filler = tokens_BT[3, 0]
+
+  def loss(params):
+    x_BTD = _forward(cfg, params, tokens_BT, valid_BT.astype(np.int32))
+    return (jnp.sin(x_BTD) * valid_BT[..., None]).sum()
+
+  grads = jax.grad(loss)(params)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+  if filler not in tokens_BT[valid_BT]:
+    np.testing.assert_array_equal(grads['embed'][filler], 0)
+
+
+@pytest.mark.parametrize('chunk', [1, 4, T, 128])
+def test_target_log_probs_equal_log_softmax_of_logits(cfg, chunk):
+  params, tokens_BT = _params(cfg), _tokens()
+  target_BT = _tokens(seed=1)
+  x_BTD = _forward(cfg, params, tokens_BT)
+  call = functools.partial(decoder.target_log_probs, cfg, chunk=chunk)
+
+  def full(params, x_BTD):
+    all_BTV = jax.nn.log_softmax(decoder.logits(cfg, params, x_BTD) / 0.7)
+    logp_BT = jnp.take_along_axis(all_BTV, target_BT[..., None], -1)[..., 0]
+    return logp_BT, -(jnp.exp(all_BTV) * all_BTV).sum(-1)
+
+  def chunked(params, x_BTD):
+    return call(params, x_BTD, target_BT, temperature=0.7)
+
+  for got, want in zip(chunked(params, x_BTD), full(params, x_BTD)):
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+  def total(f, *args):
+    logp_BT, entropy_BT = f(*args)
+    return jnp.sin(logp_BT).sum() + entropy_BT.sum()
+
+  grads = [
+    jax.jit(jax.grad(functools.partial(total, f), argnums=(0, 1)))
+    for f in (chunked, full)
+  ]
+  _assert_close(grads[0](params, x_BTD), grads[1](params, x_BTD), atol=1e-4)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (2, 2), (4, 1)], ids=str)
+def test_any_mesh_equals_no_mesh(shape):
+  want = _everything(EVERYTHING)
+  devices = jax.devices()[: shape[0] * shape[1]]
+  with jax.set_mesh(mesh.make(*shape, devices=devices)):
+    got = _everything(EVERYTHING)
+  _assert_close(got, want, atol=2e-5)
+
+
+def _everything(cfg):
+  """Log-probs, gradients, decoded states and logits, as host arrays."""
+  params = _params(cfg)
+  tokens_BT, valid_BT = _padded(_tokens(), (10, 9, 6, 5))
+  segment_BT = valid_BT.astype(np.int32)
+
+  @jax.jit
+  def loss(params):
+    logp_BT, entropy_BT = _log_probs(cfg, params, tokens_BT, segment_BT)
+    return (logp_BT + entropy_BT).mean()
+
+  value, grads = jax.block_until_ready(jax.value_and_grad(loss)(params))
+  ready = jax.jit(decoder.for_sampling, static_argnums=0)(cfg, params)
+  x_BD, cache = _prefill(
+    cfg, ready, tokens_BT[:, :6], valid_BT[:, :6], capacity=T
+  )
+  states = [x_BD]
+  for t in range(6, T):
+    x_BD, cache = jax.block_until_ready(
+      _decode(cfg, ready, tokens_BT[:, t], cache)
+    )
+    states.append(x_BD)
+  scores = jax.jit(decoder.logits, static_argnums=0)(cfg, ready, x_BD)
+  return jax.device_get((value, grads, states, scores))
+
+
+def _assert_close(got, want, *, atol):
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, atol=atol), got, want
+  )
+
+
+def test_parameters_and_gradients_are_split_from_the_start():
+  with jax.set_mesh(mesh.make(2, 2, devices=jax.devices()[:4])):
+    params = decoder.init(EVERYTHING, jax.random.key(0))
+    assert params['embed'].sharding.spec == jax.P('tp', 'fsdp')
+    assert params['blocks']['gate'].sharding.spec == jax.P(None, 'fsdp', 'tp')
+    abstract = jax.eval_shape(
+      lambda: decoder.init(EVERYTHING, jax.random.key(0))
+    )
+    tokens_BT = _tokens()
+    grads = jax.block_until_ready(
+      jax.jit(jax.grad(lambda p: _forward(EVERYTHING, p, tokens_BT).sum()))(
+        params
+      )
+    )
+    specs = [
+      jax.tree.map(lambda leaf: tuple(jax.typeof(leaf).sharding.spec), tree)
+      for tree in (params, abstract, grads)
+    ]
+  assert specs[0] == specs[1] == specs[2]
+
+
+def test_accelerators_take_all_heads_at_once(monkeypatch):
+  """The order of work differs by platform; the result does not."""
+  params, tokens_BT = _params(EVERYTHING), _tokens()
+  segment_BT = np.repeat([[1, 2, 0]], [4, 4, 2], 1).repeat(B, 0)
+  run = functools.partial(decoder.forward, EVERYTHING)
+  one_by_one_BTD = run(params, tokens_BT, segment_BT)
+  monkeypatch.setattr(mesh, 'platform', lambda: 'gpu')
+  at_once_BTD = run(params, tokens_BT, segment_BT)
+  np.testing.assert_allclose(one_by_one_BTD, at_once_BTD, atol=1e-5)
+
+
+def test_remat_changes_no_gradient(cfg):
+  params, tokens_BT = _params(cfg), _tokens()
+  grads = [
+    jax.grad(
+      lambda p, r=remat: jnp.sin(_forward(cfg, p, tokens_BT, remat=r)).sum()
+    )(params)
+    for remat in (False, True)
+  ]
+  _assert_close(*grads, atol=1e-5)
+
+
+def test_bfloat16_computes_near_float32_and_keeps_float32_parameters():
+  params, tokens_BT = _params(EVERYTHING), _tokens()
+  half = dataclasses.replace(EVERYTHING, dtype='bfloat16')
+  x_BTD = _forward(half, params, tokens_BT)
+  assert x_BTD.dtype == jnp.bfloat16
+  want_BTD = _forward(EVERYTHING, params, tokens_BT)
+  assert np.abs(x_BTD.astype(np.float32) - want_BTD).mean() < 0.05
+  assert decoder.logits(half, params, x_BTD).dtype == jnp.float32
+  dtypes = jax.tree.map(
+    lambda p: p.dtype, decoder.init(half, jax.random.key(0))
+  )
+  assert set(jax.tree.leaves(dtypes)) == {jnp.dtype('float32')}
+
+
+def test_for_sampling_changes_no_bit():
+  half = dataclasses.replace(EVERYTHING, dtype='bfloat16')
+  params, tokens_BT = _params(half), _tokens()
+  ready = decoder.for_sampling(half, params)
+  assert ready['blocks']['query'].dtype == jnp.bfloat16
+  np.testing.assert_array_equal(
+    _forward(half, ready, tokens_BT), _forward(half, params, tokens_BT)
+  )
+
+
+def test_decoding_copies_no_cache():
+  """Keys and values are written in place: a second copy would not fit."""
+  cfg, capacity = SMALL, 4096
+  params, tokens_BT = _params(cfg), _tokens()
+  _, cache = _prefill(
+    cfg, params, tokens_BT, np.ones((B, T), bool), capacity=capacity
+  )
+
+  @functools.partial(jax.jit, donate_argnums=0)
+  def steps(cache):
+    def body(_, cache):
+      return decoder.decode_step(cfg, params, tokens_BT[:, 0], cache)[1]
+
+    return jax.lax.fori_loop(0, 8, body, cache)
+
+  size = sum(leaf.nbytes for leaf in cache.k_BKSH + cache.v_BKSH)
+  temporary = steps.lower(cache).compile().memory_analysis()
+  assert temporary.temp_size_in_bytes < size / 4
+
+
+@pytest.mark.parametrize(
+  'shape, message',
+  [
+    ((1, 4), 'num_kv_heads=2 cannot be split over 4 devices .mesh axis tp'),
+    ((3, 1), 'width=16 cannot be split over 3 devices .mesh axis fsdp'),
+  ],
+)
+def test_a_mesh_that_does_not_divide_the_model(shape, message):
+  devices = jax.devices()[: shape[0] * shape[1]]
+  with jax.set_mesh(mesh.make(*shape, devices=devices)):
+    with pytest.raises(ValueError, match=message):
+      decoder.init(SMALL, jax.random.key(0))
+
+
+def test_a_cache_too_small_for_the_prompt():
+  with pytest.raises(ValueError, match='capacity=9 cannot hold prompts of 10'):
+    decoder.prefill(
+      SMALL, _params(SMALL), _tokens(), np.ones((B, T), bool), capacity=9
+    )
+
+
+def test_greedy_temperature_has_no_log_prob():
+  x_BTD = jnp.zeros((B, T, SMALL.width))
+  with pytest.raises(ValueError, match='temperature=0 must be positive'):
+    decoder.target_log_probs(
+      SMALL, _params(SMALL), x_BTD, _tokens(), temperature=0
+    )
