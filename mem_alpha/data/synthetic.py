@@ -62,7 +62,7 @@ class Spec:
         )
 
 
-def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 58) -> Spec:
+def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 63) -> Spec:
   """About `tokens` tokens of chunks (1k to 500k and up).
 
   Facts, events and small talk grow with the chunks; classes and topics do not.

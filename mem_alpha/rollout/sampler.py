@@ -113,34 +113,52 @@ def sample(
 def draw(scores_BV, keys_B, *, sampling: Sampling):
   """One token per row and its log-probability."""
   greedy = sampling.temperature == 0
-  scores_BV = scores_BV / (1.0 if greedy else sampling.temperature)
-  best_B1 = scores_BV.max(1, keepdims=True)
-  weight_BV = jnp.exp(scores_BV - best_B1)
-  total_B = weight_BV.sum(1)
+  temperature = 1.0 if greedy else sampling.temperature
+  scores_BGS = _groups(scores_BV / temperature)
+  best_B = scores_BGS.max((1, 2))
+  weight_BGS = jnp.exp(scores_BGS - best_B[:, None, None])
   if greedy:
-    token_B = scores_BV.argmax(1)
+    token_B = _most_likely(scores_BGS)
   else:
-    token_B = inverse_cdf(_truncate(weight_BV, sampling), keys_B)
+    token_B = inverse_cdf(_truncate(weight_BGS, sampling), keys_B)
   score_B = jnp.take_along_axis(scores_BV, token_B[:, None], 1)[:, 0]
-  return token_B.astype(jnp.int32), score_B - best_B1[:, 0] - jnp.log(total_B)
+  total_B = weight_BGS.sum(2).sum(1)
+  logp_B = score_B / temperature - best_B - jnp.log(total_B)
+  return token_B.astype(jnp.int32), logp_B
 
 
-def inverse_cdf(weight_BV, keys_B):
-  """Draws an index with probability in proportion to its weight.
-
-  Two levels, a group of about sqrt(V) tokens and then a token in it: sums stay
-  short, hence exact and fast (jax.random.categorical draws V random numbers
-  per row instead of two). An index of weight 0 is never drawn.
-  """
-  B, V = weight_BV.shape
+def _groups(scores_BV):
+  """About sqrt(V) groups of as many tokens; -inf fills up the last."""
+  B, V = scores_BV.shape
   size = math.isqrt(V - 1) + 1
-  weight_BV = jnp.pad(weight_BV, ((0, 0), (0, -V % size)))
-  weight_BGS = weight_BV.reshape(B, -1, size)
+  pad = ((0, 0), (0, -V % size))
+  scores_BV = jnp.pad(scores_BV, pad, constant_values=-jnp.inf)
+  return scores_BV.reshape(B, -1, size)
+
+
+def inverse_cdf(weight_BGS, keys_B):
+  """Draws a token with probability in proportion to its weight.
+
+  Two levels, a group and then a token in it: sums stay short, hence exact and
+  fast (jax.random.categorical draws V random numbers per row instead of two).
+  A token of weight 0 is never drawn.
+  """
   uniform_B2 = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys_B)
   uniform_B2 = mesh.place(uniform_B2, 'fsdp', None)
   group_B = _pick(weight_BGS.sum(2), uniform_B2[:, 0])
-  weight_BS = jnp.take_along_axis(weight_BGS, group_B[:, None, None], 1)[:, 0]
-  return group_B * size + _pick(weight_BS, uniform_B2[:, 1])
+  weight_BS = _group(weight_BGS, group_B)
+  return group_B * weight_BGS.shape[2] + _pick(weight_BS, uniform_B2[:, 1])
+
+
+def _most_likely(scores_BGS):
+  """First of the highest scores; two short searches beat one over V."""
+  group_B = scores_BGS.max(2).argmax(1)
+  score_BS = _group(scores_BGS, group_B)
+  return group_B * scores_BGS.shape[2] + score_BS.argmax(1)
+
+
+def _group(x_BGS, group_B):
+  return jnp.take_along_axis(x_BGS, group_B[:, None, None], 1)[:, 0]
 
 
 def _pick(weight_BK, uniform_B):
@@ -152,39 +170,41 @@ def _pick(weight_BK, uniform_B):
   return jnp.where(hit_BK.any(1), hit_BK.argmax(1), weight_BK.argmax(1))
 
 
-def _truncate(weight_BV, sampling):
+def _truncate(weight_BGS, sampling):
   """Zero outside the top k tokens, then outside the nucleus of those."""
-  if 0 < sampling.top_k < weight_BV.shape[1]:
-    least_B = jax.lax.top_k(weight_BV, sampling.top_k)[0][:, -1]
-    weight_BV = jnp.where(weight_BV >= least_B[:, None], weight_BV, 0)
+  if sampling.top_k:
+    weight_BGS = _keep(weight_BGS, jnp.sign(weight_BGS), sampling.top_k)
   if sampling.top_p < 1:
-    least_B = _nucleus(weight_BV, sampling.top_p)
-    weight_BV = jnp.where(weight_BV >= least_B[:, None], weight_BV, 0)
-  return weight_BV
+    need_B = sampling.top_p * weight_BGS.sum(2).sum(1)
+    weight_BGS = _keep(weight_BGS, weight_BGS, need_B)
+  return weight_BGS
 
 
-def _nucleus(weight_BV, top_p):
-  """Largest threshold such that what reaches it has `top_p` of the weight.
+def _keep(weight_BGS, value_BGS, need_B):
+  """The fewest largest weights with values of at least `need`; ties stay.
 
-  Found by bisection over the bit patterns of floats from 0 to 1, which are in
-  the order of the floats: exact in 30 sums, where a sort of V is far slower.
+  The least of them is found by bisection over the bit patterns of floats from
+  0 to 1, which are in the order of the floats: exact in 31 sums, where sorting
+  or `top_k` takes several times as long on CPU.
   """
-  need_B = top_p * weight_BV.sum(1)
+  zero_B = jnp.zeros_like(weight_BGS[:, 0, 0], jnp.int32)
+  one_B = zero_B + jnp.float32(1).view(jnp.int32)
+
+  def cut(value_BGS, low_B):
+    least_B = low_B.view(jnp.float32)
+    return jnp.where(weight_BGS >= least_B[:, None, None], value_BGS, 0)
 
   def halve(_, bounds):
-    low_B, high_B = bounds  # low satisfies the need, high does not
+    low_B, high_B = bounds  # low keeps enough, high does not
     middle_B = (low_B + high_B) // 2
-    least_B = middle_B.view(jnp.float32)
-    kept_BV = jnp.where(weight_BV >= least_B[:, None], weight_BV, 0)
-    enough_B = kept_BV.sum(1) >= need_B
+    enough_B = cut(value_BGS, middle_B).sum(2).sum(1) >= need_B
     return (
       jnp.where(enough_B, middle_B, low_B),
       jnp.where(enough_B, high_B, middle_B),
     )
 
-  low_B = jnp.zeros_like(need_B, jnp.int32)
-  high_B = jnp.full_like(low_B, jnp.float32(1).view(jnp.int32) + 1)
-  return jax.lax.fori_loop(0, 31, halve, (low_B, high_B))[0].view(jnp.float32)
+  low_B, _ = jax.lax.fori_loop(0, 31, halve, (zero_B, one_B + 1))
+  return cut(weight_BGS, low_B)
 
 
 def _empty(valid_BT, sampling):

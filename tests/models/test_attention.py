@@ -34,6 +34,24 @@ def test_attend_equals_reference(length):
   np.testing.assert_allclose(got, want, atol=2e-5)
 
 
+def test_attend_cached_reads_the_valid_columns():
+  rng = np.random.default_rng(0)
+  B, S, K, G, H = 3, 6, 2, 3, 4
+  q_BKGH = rng.normal(size=(B, K, G, H)).astype(np.float32)
+  k_BSKH, v_BSKH = rng.normal(size=(2, B, S, K, H)).astype(np.float32)
+  valid_BS = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]])
+  got = attention.attend_cached(
+    q_BKGH, k_BSKH.swapaxes(1, 2), v_BSKH.swapaxes(1, 2), valid_BS > 0
+  )
+  for b in range(B):
+    seen = np.flatnonzero(valid_BS[b])
+    score_SKG = np.einsum('KGH,SKH->SKG', q_BKGH[b], k_BSKH[b, seen])
+    weight_SKG = np.exp(score_SKG / H**0.5)
+    weight_SKG /= weight_SKG.sum(0)
+    want = np.einsum('SKG,SKH->KGH', weight_SKG, v_BSKH[b, seen])
+    np.testing.assert_allclose(got[b], want, atol=2e-5)
+
+
 def test_attend_survives_large_scores():
   q = jnp.full((1, 3, 1, 1, 2), 1e4)
   k, v = jnp.full((1, 3, 1, 2), -1e4), jnp.arange(6.0).reshape(1, 3, 1, 2)
@@ -64,6 +82,38 @@ def test_rotated_products_depend_on_distance_only():
 
   assert product(7, 3) == pytest.approx(product(104, 100), abs=1e-4)
   assert product(7, 3) != pytest.approx(product(7, 4), abs=1e-4)
+
+
+def _plain_rotation(x_TH, position_T, theta, scaling):
+  """Every pair turned as a complex number; Llama 3 by its three cases."""
+  half = x_TH.shape[1] // 2
+  frequency = [theta ** (-2 * i / x_TH.shape[1]) for i in range(half)]
+  if scaling is not None:
+    factor, low, high, original = scaling
+    for i, speed in enumerate(frequency):
+      wavelength = 2 * np.pi / speed
+      if wavelength > original / low:
+        frequency[i] = speed / factor
+      elif wavelength >= original / high:
+        blend = (original / wavelength - low) / (high - low)
+        frequency[i] = (1 - blend) * speed / factor + blend * speed
+  turn_TH = np.exp(1j * np.outer(position_T, frequency))
+  out_TH = (x_TH[:, :half] + 1j * x_TH[:, half:]) * turn_TH
+  return np.concatenate([out_TH.real, out_TH.imag], 1)
+
+
+@pytest.mark.parametrize('scaling', [None, (8.0, 1.0, 4.0, 64.0)], ids=str)
+def test_rotations_equal_plain_complex_numbers(scaling):
+  rng = np.random.default_rng(0)
+  x_TH = rng.normal(size=(5, 16)).astype(np.float32)
+  position_T = np.array([0, 1, 2, 63, 500])
+  rope = attention.rope(
+    position_T[None], head_width=16, theta=1e3, scaling=scaling
+  )
+  want_TH = _plain_rotation(x_TH, position_T, 1e3, scaling)
+  for axes in ((0, 2), (0, 2, 3)):  # of keys, of queries
+    got = attention.rotate(jnp.expand_dims(x_TH, axes), *rope)
+    np.testing.assert_allclose(np.squeeze(got, axes), want_TH, atol=2e-4)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -227,7 +227,7 @@ def test_top_k_and_top_p_cut_where_they_should():
   @functools.partial(jax.jit, static_argnames=('top_k', 'top_p'))
   def truncate(**changes):
     sampling = dataclasses.replace(SAMPLING, **changes)
-    return sampler._truncate(weight_V[None], sampling)[0]
+    return sampler._truncate(weight_V.reshape(1, 2, 3), sampling).ravel()
 
   def kept(**changes):
     left_V = np.asarray(truncate(**changes))
@@ -236,6 +236,7 @@ def test_top_k_and_top_p_cut_where_they_should():
 
   assert kept(top_k=3) == {1, 3, 5}
   assert kept(top_k=1) == {1, 5}  # a tie is kept whole
+  assert kept(top_k=9) == {0, 1, 2, 3, 4, 5}
   assert kept(top_p=0.59) == {1, 5}
   assert kept(top_p=0.61) == {1, 3, 5}
   assert kept(top_p=0.81) == {1, 3, 4, 5}
