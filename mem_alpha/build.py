@@ -39,16 +39,35 @@ SOURCES = ('synthetic', 'squad', 'hotpotqa')
 
 def check(config) -> None:
   """One sentence for each setting, or pair of settings, that cannot work."""
-  for key in ('grpo.instances', 'grpo.rollouts', 'grpo.updates', 'eval.batch',
-              'eval.test', 'eval.validation', 'eval.every',
-              'checkpoint.every', 'batch.rows', 'data.chunks',
-              'sampling.max_calls', 'data.train_instances'):
+  for key in (
+    'grpo.instances',
+    'grpo.rollouts',
+    'grpo.updates',
+    'eval.batch',
+    'eval.test',
+    'eval.validation',
+    'eval.every',
+    'checkpoint.every',
+    'batch.rows',
+    'data.chunks',
+    'sampling.max_calls',
+    'data.train_instances',
+  ):
     _require(_get(config, key) >= 1, key, _get(config, key), 'at least 1')
-  for key in ('grpo.steps', 'warm.steps', 'warm.copy_steps',
-              'warm.keep_steps', 'log.turns'):
+  for key in (
+    'grpo.steps',
+    'warm.steps',
+    'warm.copy_steps',
+    'warm.keep_steps',
+    'log.turns',
+  ):
     _require(_get(config, key) >= 0, key, _get(config, key), '0 or more')
-  for key in ('warm.leave_out_fact', 'warm.store_small_talk',
-              'warm.insert_for_update', 'warm.store_sentence'):
+  for key in (
+    'warm.leave_out_fact',
+    'warm.store_small_talk',
+    'warm.insert_for_update',
+    'warm.store_sentence',
+  ):
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
   _one_of('reader.name', config.reader.name, ('lexical',))
@@ -59,13 +78,13 @@ def check(config) -> None:
     raise ValueError(f'data.sources is empty: name one of {SOURCES}.')
   if config.tokenizer.source == 'model' and not config.model.weights:
     raise ValueError(
-        "tokenizer.source='model' needs model.weights: a .gguf file or a "
-        'Hugging Face directory.'
+      "tokenizer.source='model' needs model.weights: a .gguf file or a "
+      'Hugging Face directory.'
     )
   if config.tokenizer.source == 'train' and config.model.weights:
     raise ValueError(
-        "model.weights come with their own tokenizer: set "
-        "tokenizer.source='model'."
+      'model.weights come with their own tokenizer: set '
+      "tokenizer.source='model'."
     )
 
 
@@ -76,16 +95,16 @@ def tokenizer(config, directory: pathlib.Path) -> text.Tokenizer:
   if config.tokenizer.source == 'model':
     weights = pathlib.Path(config.model.weights)
     result = (
-        gguf.load_tokenizer(weights)
-        if weights.suffix == '.gguf'
-        else text.load(weights)
+      gguf.load_tokenizer(weights)
+      if weights.suffix == '.gguf'
+      else text.load(weights)
     )
   else:
     on = enabled(config)
     result = text.train_bpe(
-        _training_texts(config),
-        vocab_size=config.tokenizer.vocab_size,
-        atoms=[*tools.atoms(on), *prompts.atoms(on)],
+      _training_texts(config),
+      vocab_size=config.tokenizer.vocab_size,
+      atoms=[*tools.atoms(on), *prompts.atoms(on)],
     )
   result.save(directory)
   return result
@@ -109,15 +128,15 @@ def model(config, vocab: text.Tokenizer):
     cfg, params, *_ = load(weights, dtype=config.model.dtype)
     return cfg, lambda: params
   shape = {
-      name: config.model[name]
-      for name in ('num_layers', 'width')
-      if config.model[name] is not None
+    name: config.model[name]
+    for name in ('num_layers', 'width')
+    if config.model[name] is not None
   }
   cfg = presets.get(
-      config.model.preset,
-      vocab_size=vocab.vocab_size,
-      dtype=config.model.dtype,
-      **shape,
+    config.model.preset,
+    vocab_size=vocab.vocab_size,
+    dtype=config.model.dtype,
+    **shape,
   )
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   return cfg, lambda: decoder.init(cfg, key)
@@ -131,14 +150,14 @@ def enabled(config) -> tuple[bool, bool, bool]:
 def synthetic_spec(config) -> synthetic.Spec:
   s = config.data.synthetic
   spec = synthetic.Spec(
-      chunks=config.data.chunks,
-      facts=s.facts,
-      changes=s.changes,
-      events=s.events,
-      classes=s.classes,
-      examples=s.examples,
-      topics=s.topics,
-      small_talk=s.small_talk,
+    chunks=config.data.chunks,
+    facts=s.facts,
+    changes=s.changes,
+    events=s.events,
+    classes=s.classes,
+    examples=s.examples,
+    topics=s.topics,
+    small_talk=s.small_talk,
   )
   return spec if s.tokens is None else synthetic.scaled(spec, s.tokens)
 
@@ -150,13 +169,13 @@ def data_root(config) -> pathlib.Path:
   if 'MEM_ALPHA_DATA' in os.environ:
     return pathlib.Path(os.environ['MEM_ALPHA_DATA']) / 'raw'
   raise FileNotFoundError(
-      'Raw data files are not configured: set --config.data.root, or the '
-      'environment variable MEM_ALPHA_DATA to the folder that holds raw/.'
+    'Raw data files are not configured: set --config.data.root, or the '
+    'environment variable MEM_ALPHA_DATA to the folder that holds raw/.'
   )
 
 
 def instances(
-    config, split: str, count: int, vocab: text.Tokenizer
+  config, split: str, count: int, vocab: text.Tokenizer
 ) -> Sequence[structs.Instance]:
   """Up to `count` instances of a split, the sources taking turns."""
   share = -(-count // len(config.data.sources))
@@ -164,18 +183,18 @@ def instances(
   for source in config.data.sources:
     if source == 'synthetic':
       found = synthetic.Dataset(
-          synthetic_spec(config), split, config.seed, share
+        synthetic_spec(config), split, config.seed, share
       )
     else:
       module = {'squad': squad, 'hotpotqa': hotpotqa}[source]
       found = module.build(
-          data_root(config),
-          split,
-          chunk_tokens=config.data.chunk_tokens,
-          chunks=config.data.chunks,
-          max_questions=config.data.max_questions,
-          count_tokens=lambda s: len(vocab.encode(s)),
-          seed=config.seed,
+        data_root(config),
+        split,
+        chunk_tokens=config.data.chunk_tokens,
+        chunks=config.data.chunks,
+        max_questions=config.data.max_questions,
+        count_tokens=lambda s: len(vocab.encode(s)),
+        seed=config.seed,
       )
     if not len(found):
       raise ValueError(f'Source {source!r} has no {split} instance.')
@@ -190,25 +209,25 @@ def instances(
 def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:
   on = enabled(config)
   limits = ops.Limits(
-      core=config.memory.core_limit,
-      entry=config.memory.entry_limit,
-      enabled=on,
-      keep_history=config.memory.keep_history,
+    core=config.memory.core_limit,
+    entry=config.memory.entry_limit,
+    enabled=on,
+    keep_history=config.memory.keep_history,
   )
   return episode.Spec(
-      parts=prompts.build(vocab, config.prompt.profile, enabled=on),
-      limits=limits,
-      pool_tokens=config.memory.tokens,
-      pool_terms=config.memory.terms,
-      rows=config.memory.rows,
-      prompt_tokens=config.prompt.tokens,
-      max_calls=config.sampling.max_calls,
-      # A response cannot hold more content tokens, nor more words, than this.
-      turn_tokens=2 * config.sampling.max_new_tokens,
-      show=config.prompt.show,
-      top_k=config.reader.top_k,
-      max_queries=16,
-      query_words=config.reader.query_words,
+    parts=prompts.build(vocab, config.prompt.profile, enabled=on),
+    limits=limits,
+    pool_tokens=config.memory.tokens,
+    pool_terms=config.memory.terms,
+    rows=config.memory.rows,
+    prompt_tokens=config.prompt.tokens,
+    max_calls=config.sampling.max_calls,
+    # A response cannot hold more content tokens, nor more words, than this.
+    turn_tokens=2 * config.sampling.max_new_tokens,
+    show=config.prompt.show,
+    top_k=config.reader.top_k,
+    max_queries=16,
+    query_words=config.reader.query_words,
   )
 
 
@@ -216,12 +235,12 @@ def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
   """How responses are drawn: as configured in training, else greedily."""
   s = config.sampling
   return sampler.Sampling(
-      temperature=0.0 if greedy else s.temperature,
-      max_new_tokens=s.max_new_tokens,
-      end_of_turn=vocab.end_of_turn,
-      pad=vocab.pad,
-      top_k=s.top_k,
-      top_p=s.top_p,
+    temperature=0.0 if greedy else s.temperature,
+    max_new_tokens=s.max_new_tokens,
+    end_of_turn=vocab.end_of_turn,
+    pad=vocab.pad,
+    top_k=s.top_k,
+    top_p=s.top_p,
   )
 
 
@@ -235,9 +254,9 @@ def teacher(config) -> writers.Script:
   if not _has_notes(config):
     return writers.verbatim(w.store_sentence)
   habits = script.Habits(
-      leave_out_fact=w.leave_out_fact,
-      store_small_talk=w.store_small_talk,
-      insert_for_update=w.insert_for_update,
+    leave_out_fact=w.leave_out_fact,
+    store_small_talk=w.store_small_talk,
+    insert_for_update=w.insert_for_update,
   )
   return writers.annotated(habits, show=config.prompt.show)
 
@@ -257,11 +276,11 @@ def _has_notes(config) -> bool:
 def weights(config) -> total.Weights:
   r = config.reward
   return total.Weights(
-      calls=r.calls,
-      compression=r.compression,
-      content=r.content,
-      evidence=r.evidence,
-      blame=r.blame,
+    calls=r.calls,
+    compression=r.compression,
+    content=r.content,
+    evidence=r.evidence,
+    blame=r.blame,
   )
 
 
@@ -269,11 +288,11 @@ def batch_shape(config) -> batch.Shape:
   """Micro-batches of every update: one shape, hence one compilation."""
   new = config.sampling.max_new_tokens
   return batch.Shape(
-      rows=config.batch.rows,
-      length=config.prompt.tokens + new,
-      targets=max(new, config.batch.targets),
-      turns=4 * config.batch.rows,
-      response=new,
+    rows=config.batch.rows,
+    length=config.prompt.tokens + new,
+    targets=max(new, config.batch.targets),
+    turns=4 * config.batch.rows,
+    response=new,
   )
 
 
@@ -284,13 +303,13 @@ def warm_update(config) -> update.UpdateSpec:
 def policy_update(config) -> update.UpdateSpec:
   g = config.grpo
   return update.UpdateSpec(
-      kind='policy',
-      temperature=config.sampling.temperature,
-      clip_low=g.clip_low,
-      clip_high=g.clip_high,
-      dual_clip=g.dual_clip,
-      aggregation=g.aggregation,
-      remat=config.model.remat,
+    kind='policy',
+    temperature=config.sampling.temperature,
+    clip_low=g.clip_low,
+    clip_high=g.clip_high,
+    dual_clip=g.dual_clip,
+    aggregation=g.aggregation,
+    remat=config.model.remat,
   )
 
 
@@ -303,11 +322,11 @@ def warm_steps(config) -> int:
 def optimizers(config):
   """(warm start's, GRPO's), of one structure: a state fits both."""
   shared = dict(
-      schedule=config.opt.schedule,
-      weight_decay=config.opt.weight_decay,
-      clip_norm=config.opt.clip_norm,
-      b1=config.opt.b1,
-      b2=config.opt.b2,
+    schedule=config.opt.schedule,
+    weight_decay=config.opt.weight_decay,
+    clip_norm=config.opt.clip_norm,
+    b1=config.opt.b1,
+    b2=config.opt.b2,
   )
 
   def make(lr, total):
@@ -315,8 +334,8 @@ def optimizers(config):
     return optimizer.make(lr=lr, warmup=warmup, total=max(total, 1), **shared)
 
   return (
-      make(config.warm.lr, warm_steps(config)),
-      make(config.grpo.lr, config.grpo.steps * config.grpo.updates),
+    make(config.warm.lr, warm_steps(config)),
+    make(config.grpo.lr, config.grpo.steps * config.grpo.updates),
   )
 
 
@@ -338,5 +357,5 @@ def _require(ok: bool, key: str, value, wanted: str) -> None:
 def _one_of(key: str, value, allowed) -> None:
   if value not in allowed:
     raise ValueError(
-        f'{key}={value!r} is unknown: use one of {", ".join(allowed)}.'
+      f'{key}={value!r} is unknown: use one of {", ".join(allowed)}.'
     )

@@ -39,7 +39,7 @@ class Parts:
     """One per batch size, so that equal shapes are compiled once."""
     if batch not in self._runners:
       self._runners[batch] = episode.Runner(
-          self.spec, self.tokenizer, batch=batch
+        self.spec, self.tokenizer, batch=batch
       )
     return self._runners[batch]
 
@@ -49,11 +49,11 @@ class Parts:
   def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
     """The model as a writer; greedy decoding draws nothing from the key."""
     return writers.sampled(
-        self.cfg,
-        params,
-        jax.random.key(0) if key is None else key,
-        sampling=build.sampling(self.config, self.tokenizer, greedy=greedy),
-        prompt_tokens=self.config.prompt.tokens,
+      self.cfg,
+      params,
+      jax.random.key(0) if key is None else key,
+      sampling=build.sampling(self.config, self.tokenizer, greedy=greedy),
+      prompt_tokens=self.config.prompt.tokens,
     )
 
   def script(self, calls: writers.Script, name: str) -> episode.Writer:
@@ -70,8 +70,8 @@ def run(config, workdir: pathlib.Path) -> None:
   build.check(config)
   if not (workdir / 'checkpoints').is_dir():
     raise FileNotFoundError(
-        f'{workdir} has no checkpoints to evaluate: train there first, or '
-        'name the --workdir of a finished run.'
+      f'{workdir} has no checkpoints to evaluate: train there first, or '
+      'name the --workdir of a finished run.'
     )
   parts = Parts(config, workdir)
   with checkpoint.Store(workdir / 'checkpoints') as store:
@@ -92,24 +92,24 @@ def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
     found[system] = parts.evaluate(test, writer)
     rows[system] = found[system].row
     files.write_text(
-        parts.workdir / 'eval' / f'{system}.jsonl',
-        ''.join(json.dumps(p) + '\n' for p in found[system].predictions),
+      parts.workdir / 'eval' / f'{system}.jsonl',
+      ''.join(json.dumps(p) + '\n' for p in found[system].predictions),
     )
   summary.write(
-      parts.workdir / 'summary.json',
-      rows,
-      comparisons=_comparisons(found, parts.config.seed),
-      test_instances=len(test),
-      test_questions=len(found['grpo'].predictions),
-      seed=parts.config.seed,
-      seconds=round(seconds, 1),
+    parts.workdir / 'summary.json',
+    rows,
+    comparisons=_comparisons(found, parts.config.seed),
+    test_instances=len(test),
+    test_questions=len(found['grpo'].predictions),
+    seed=parts.config.seed,
+    seconds=round(seconds, 1),
   )
   report.write(
-      parts.workdir / 'report.html',
-      title=f'mem_alpha: {parts.workdir.name}',
-      table_rows=rows,
-      metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
-      trajectory=trajectory(parts, agents['grpo']),
+    parts.workdir / 'report.html',
+    title=f'mem_alpha: {parts.workdir.name}',
+    table_rows=rows,
+    metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
+    trajectory=trajectory(parts, agents['grpo']),
   )
   print(summary.table(rows))
 
@@ -117,8 +117,8 @@ def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
 def _systems(parts: Parts, agents, test) -> dict[str, episode.Writer]:
   """The rows of the table, in its order."""
   systems = {
-      'no_memory': parts.script(lambda *_: [], 'no_memory'),
-      'scripted': parts.script(build.teacher(parts.config), 'scripted'),
+    'no_memory': parts.script(lambda *_: [], 'no_memory'),
+    'scripted': parts.script(build.teacher(parts.config), 'scripted'),
   }
   if all(instance.notes for instance in test):
     perfect = writers.annotated(script.PERFECT, show=None)
@@ -134,7 +134,7 @@ def _comparisons(found, seed: int) -> dict[str, dict[str, float]]:
   for system, evaluation in found.items():
     if system != 'grpo':
       estimate = summary.difference(
-          found['grpo'].records, evaluation.records, seed=seed
+        found['grpo'].records, evaluation.records, seed=seed
       )
       result[f'grpo_minus_{system}'] = dict(vars(estimate))
   return result
@@ -144,26 +144,26 @@ def trajectory(parts: Parts, params) -> list[dict]:
   """One validation conversation, chunk by chunk, for the report."""
   instance = parts.instances('validation', 1)[0]
   rollouts = parts.runner(parts.config.eval.batch).run(
-      [instance],
-      parts.agent(params, greedy=True),
-      parts.reader,
-      keep_history=True,
+    [instance],
+    parts.agent(params, greedy=True),
+    parts.reader,
+    keep_history=True,
   )
   return [
-      dict(
-          chunk=turn.chunk,
-          text=instance.chunks[turn.chunk],
-          response=turn.text,
-          calls=[
-              dict(call=_describe(call), status=status.name)
-              for call, status in zip(turn.calls, turn.statuses)
-          ],
-          memory=[
-              f'{entry.kind.name.lower()}: {entry.text}'
-              for entry in rollouts.history[turn.chunk][0]
-          ],
-      )
-      for turn in rollouts.turns[0]
+    dict(
+      chunk=turn.chunk,
+      text=instance.chunks[turn.chunk],
+      response=turn.text,
+      calls=[
+        dict(call=_describe(call), status=status.name)
+        for call, status in zip(turn.calls, turn.statuses)
+      ],
+      memory=[
+        f'{entry.kind.name.lower()}: {entry.text}'
+        for entry in rollouts.history[turn.chunk][0]
+      ],
+    )
+    for turn in rollouts.turns[0]
   ]
 
 

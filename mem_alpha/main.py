@@ -1,8 +1,9 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
 --mode=train (default) trains and ends with the result table; it continues what
-was interrupted in the same workdir. --verbosity=1 shows where an error arose. --mode=evaluate makes the table again. Any
-knob of configs/base.py can be set: --config.grpo.steps=20.
+was interrupted in the same workdir. --mode=evaluate makes the table again. Any
+knob of configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows
+where an error arose.
 """
 
 import os
@@ -25,7 +26,7 @@ from mem_alpha import train
 _MODES = {'train': train.run, 'evaluate': evaluate.run}
 
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'A file of configs/, such as configs/embedded.py.'
+  'config', None, 'A file of configs/, such as configs/embedded.py.'
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Everything is written here.')
 _MODE = flags.DEFINE_enum('mode', 'train', list(_MODES), 'What to do.')
@@ -52,7 +53,12 @@ def _parse(argv: list[str]) -> list[str]:
   try:
     return flags.FLAGS(argv)
   except (
-      flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OSError,
   ) as error:
     sys.exit(f'mem_alpha: {error}')
 

@@ -20,7 +20,10 @@ import threading
 from collections.abc import Iterable, Sequence
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders
+from tokenizers import models
+from tokenizers import pre_tokenizers
+from tokenizers import trainers
 
 PAD = '<|pad|>'
 TURN_START = '<|im_start|>'

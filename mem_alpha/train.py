@@ -80,10 +80,10 @@ class _Trainer:
     self.log = metrics_lib.Writer(path, position=position)
     self.began = time.perf_counter()
     self.bar = tqdm.tqdm(
-        total=self.steps,
-        initial=self.step,
-        disable=not self.config.log.progress,
-        dynamic_ncols=True,
+      total=self.steps,
+      initial=self.step,
+      disable=not self.config.log.progress,
+      dynamic_ncols=True,
     )
 
   @property
@@ -110,7 +110,7 @@ class _Trainer:
       # GRPO has to beat where it starts from, or the start is what is kept.
       for name in ('warm_start', 'best'):
         self.store.snapshot(
-            name, self.step, dict(params=self.state['params']), {}
+          name, self.step, dict(params=self.state['params']), {}
         )
       self._record('warm_start', figures, {})
 
@@ -125,41 +125,41 @@ class _Trainer:
 
     def copies():
       return demonstrations.copies(
-          chunks,
-          parts.tokenizer,
-          parts.spec.parts,
-          count=config.warm.copies,
-          sentences=config.warm.copy_sentences,
-          prompt_tokens=config.warm.copy_prompt_tokens,
-          max_new_tokens=config.sampling.max_new_tokens,
-          seed=config.seed,
+        chunks,
+        parts.tokenizer,
+        parts.spec.parts,
+        count=config.warm.copies,
+        sentences=config.warm.copy_sentences,
+        prompt_tokens=config.warm.copy_prompt_tokens,
+        max_new_tokens=config.sampling.max_new_tokens,
+        seed=config.seed,
       )
 
     def recorded(writer):
       return lambda: demonstrations.record(
-          parts.runner(config.eval.batch),
-          train,
-          parts.script(writer, 'warm'),
-          max_new_tokens=config.sampling.max_new_tokens,
+        parts.runner(config.eval.batch),
+        train,
+        parts.script(writer, 'warm'),
+        max_new_tokens=config.sampling.max_new_tokens,
       )
 
     first = 0
     for phase, steps, make in (
-        ('copy', config.warm.copy_steps, copies),
-        ('keep_all', config.warm.keep_steps, recorded(build.keeper(config))),
-        ('imitate', config.warm.steps, recorded(build.teacher(config))),
+      ('copy', config.warm.copy_steps, copies),
+      ('keep_all', config.warm.keep_steps, recorded(build.keeper(config))),
+      ('imitate', config.warm.steps, recorded(build.teacher(config))),
     ):
       if self.step < first + steps:
         yield (
-            phase,
-            first,
-            first + steps,
-            demonstrations.Stream(
-                make(),
-                shape=build.batch_shape(config),
-                pad=parts.tokenizer.pad,
-                seed=config.seed,
-            ),
+          phase,
+          first,
+          first + steps,
+          demonstrations.Stream(
+            make(),
+            shape=build.batch_shape(config),
+            pad=parts.tokenizer.pad,
+            seed=config.seed,
+          ),
         )
       first += steps
 
@@ -188,9 +188,9 @@ class _Trainer:
       self.step += 1
       self.bar.update()
       self.bar.set_postfix(
-          reward=f'{figures["reward/total"]:.3f}',
-          answers=f'{figures["reward/answer"]:.3f}',
-          refresh=False,
+        reward=f'{figures["reward/total"]:.3f}',
+        answers=f'{figures["reward/answer"]:.3f}',
+        refresh=False,
       )
       validated = None
       if (done + 1) % config.eval.every == 0 or self.step == self.steps:
@@ -199,7 +199,7 @@ class _Trainer:
         if self._selection(validated) > self.best:
           self.best = self._selection(validated)
           self.store.snapshot(
-              'best', self.step, dict(params=self.state['params']), {}
+            'best', self.step, dict(params=self.state['params']), {}
           )
       self._record('grpo', validated, figures)
 
@@ -210,9 +210,9 @@ class _Trainer:
     key = jax.random.fold_in(self.key, self.step + 1)
     with self.timer.phase('rollout'):
       rollouts = parts.runner(len(group)).run(
-          group,
-          parts.agent(self.state['params'], greedy=False, key=key),
-          parts.reader,
+        group,
+        parts.agent(self.state['params'], greedy=False, key=key),
+        parts.reader,
       )
     turns, rewards = score.rewards(rollouts, build.weights(config))
     adv_B = self._advantages(turns, rewards)
@@ -227,15 +227,15 @@ class _Trainer:
     g = self.config.grpo
     row_B = np.array([turn.row for turn in turns])
     adv_B = np.asarray(
-        advantage.of_turns(
-            np.nan_to_num(rewards.total_B).astype(np.float32),
-            rewards.usable_B.astype(np.float32),
-            instance_B=row_B // g.rollouts,
-            rollout_B=row_B % g.rollouts,
-            chunk_B=np.array([turn.chunk for turn in turns]),
-            by=g.group,
-            std=g.std,
-        )
+      advantage.of_turns(
+        np.nan_to_num(rewards.total_B).astype(np.float32),
+        rewards.usable_B.astype(np.float32),
+        instance_B=row_B // g.rollouts,
+        rollout_B=row_B % g.rollouts,
+        chunk_B=np.array([turn.chunk for turn in turns]),
+        by=g.group,
+        std=g.std,
+      )
     )
     if g.shuffle_advantages:
       rng = np.random.default_rng([self.config.seed, self.step])
@@ -251,21 +251,21 @@ class _Trainer:
     for u in range(config.grpo.updates):
       chosen = order[u :: config.grpo.updates]
       parts = batch_lib.pack(
-          [turns[t].prompt for t in chosen],
-          [turns[t].response.tokens for t in chosen],
-          shape=build.batch_shape(config),
-          pad=self.parts.tokenizer.pad,
-          logps=[turns[t].response.logp for t in chosen],
-          advantages=adv_B[chosen],
+        [turns[t].prompt for t in chosen],
+        [turns[t].response.tokens for t in chosen],
+        shape=build.batch_shape(config),
+        pad=self.parts.tokenizer.pad,
+        logps=[turns[t].response.logp for t in chosen],
+        advantages=adv_B[chosen],
       )
       collected.append(
-          self._update(parts, self.grpo_tx, build.policy_update(config))
+        self._update(parts, self.grpo_tx, build.policy_update(config))
       )
     return {
-        name: (max if name.endswith('/max') else np.mean)(
-            [figures[name] for figures in collected]
-        )
-        for name in collected[0]
+      name: (max if name.endswith('/max') else np.mean)(
+        [figures[name] for figures in collected]
+      )
+      for name in collected[0]
     }
 
   def _write_turns(self, rollouts, turns, rewards, adv_B):
@@ -275,22 +275,22 @@ class _Trainer:
     for turn, reward, adv in zip(turns, rewards.total_B, adv_B):
       if turn.row in shown:
         lines.append(
-            dict(
-                instance_id=rollouts.instances[turn.row].instance_id,
-                rollout=turn.row % R,
-                chunk=turn.chunk,
-                prompt_tokens=len(turn.prompt),
-                response=turn.text,
-                response_ids=list(turn.response.tokens),
-                finished=turn.response.finished,
-                statuses=[status.name for status in turn.statuses],
-                reward=float(reward),
-                advantage=float(adv),
-            )
+          dict(
+            instance_id=rollouts.instances[turn.row].instance_id,
+            rollout=turn.row % R,
+            chunk=turn.chunk,
+            prompt_tokens=len(turn.prompt),
+            response=turn.text,
+            response_ids=list(turn.response.tokens),
+            finished=turn.response.finished,
+            statuses=[status.name for status in turn.statuses],
+            reward=float(reward),
+            advantage=float(adv),
+          )
         )
     files.write_text(
-        self.parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
-        ''.join(json.dumps(line) + '\n' for line in lines),
+      self.parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
+      ''.join(json.dumps(line) + '\n' for line in lines),
     )
 
   # --------------------------------------------------------------- shared
@@ -298,12 +298,12 @@ class _Trainer:
   def _update(self, parts, tx, spec) -> dict[str, float]:
     """One optimiser step on some micro-batches."""
     params, opt, figures = update.step(
-        self.state['params'],
-        self.state['opt'],
-        parts,
-        cfg=self.parts.cfg,
-        spec=spec,
-        tx=tx,
+      self.state['params'],
+      self.state['opt'],
+      parts,
+      cfg=self.parts.cfg,
+      spec=spec,
+      tx=tx,
     )
     self.state = dict(params=params, opt=opt)
     filled = np.mean([(part.segment_RL > 0).mean() for part in parts])
@@ -319,23 +319,22 @@ class _Trainer:
 
   def _selection(self, figures) -> float:
     """What validation maximises: answers, less beta times the memory."""
-    return figures['mean'] - self.config.eval.token_price * (
-        figures['memory_tokens']
+    return (
+      figures['mean']
+      - self.config.eval.token_price * (figures['memory_tokens'])
     )
 
   def _record(self, phase, validated, figures):
     """One line for the step, then its checkpoint if one is due."""
     extra = {f'validation/{k}': v for k, v in (validated or {}).items()}
     self.log.write(
-        self.step, {'phase': phase, **figures, **extra, **self.timer.pop()}
+      self.step, {'phase': phase, **figures, **extra, **self.timer.pop()}
     )
     if self.step % self.config.checkpoint.every == 0 or phase == 'warm_start':
       self._save()
 
   def _save(self):
-    info = dict(
-        metrics=self.log.position, best=self.best, seconds=self.seconds
-    )
+    info = dict(metrics=self.log.position, best=self.best, seconds=self.seconds)
     self.store.save(self.step, self.state, info)
 
 

@@ -1,4 +1,4 @@
-"""The whole run, shrunk: end to end, and interrupted at every kind of moment."""
+"""The whole run, shrunk: end to end, and interrupted at many moments."""
 
 import json
 

@@ -16,7 +16,8 @@ than the names of its tools: the calls themselves are learnt in the warm start.
 import dataclasses
 from collections.abc import Sequence
 
-from mem_alpha import structs, text
+from mem_alpha import structs
+from mem_alpha import text
 from mem_alpha.agent import tools
 from mem_alpha.memory import render as memory_render
 

@@ -58,7 +58,7 @@ def write(
     if rng.random() < habits.leave_out_fact:
       continue
     if note.kind == structs.Kind.CORE:
-      core = f"{core} {note.slot[-1]}".strip()
+      core = f'{core} {note.slot[-1]}'.strip()
       calls.append(
         structs.Call(
           structs.Action.UPDATE, structs.Kind.CORE, structs.NO_ID, core
@@ -83,7 +83,7 @@ def sample_sentences(
   chunk: str, *, probability: float, rng: random.Random
 ) -> list[structs.Call]:
   """Stores each sentence with the given probability, as semantic memory."""
-  sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+", chunk)]
+  sentences = [s.strip() for s in re.split(r'(?<=[.!?])\s+', chunk)]
   return [
     structs.Call(
       structs.Action.INSERT, structs.Kind.SEMANTIC, structs.NO_ID, sentence

@@ -25,11 +25,12 @@ from mem_alpha.data import vocabulary
 
 SPLITS = ('train', 'validation', 'test')
 KINDS = (
-    'accurate_retrieval',
-    'test_time_learning',
-    'long_range',
-    'conflict_resolution',
+  'accurate_retrieval',
+  'test_time_learning',
+  'long_range',
+  'conflict_resolution',
 )
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -56,9 +57,9 @@ class Spec:
       most = vocabulary.SHARED['themes'] if field.name == 'classes' else value
       if not least <= value <= most:
         raise ValueError(
-            f'{field.name}={value} is out of range for generated data: it must '
-            f'be {"1" if least else "0"} or more, and classes at most '
-            f'{vocabulary.SHARED["themes"]}.'
+          f'{field.name}={value} is out of range for generated data: it must '
+          f'be {"1" if least else "0"} or more, and classes at most '
+          f'{vocabulary.SHARED["themes"]}.'
         )
 
 
@@ -70,7 +71,7 @@ def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 63) -> Spec:
   times = max(1, round(tokens / tokens_per_chunk / spec.chunks))
   grow = ('chunks', 'facts', 'events', 'small_talk')
   return dataclasses.replace(
-      spec, **{name: getattr(spec, name) * times for name in grow}
+    spec, **{name: getattr(spec, name) * times for name in grow}
   )
 
 
@@ -90,11 +91,11 @@ def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
   if len(questions) > spec.max_questions:
     questions = _even(rng.sample(questions, len(questions)), spec.max_questions)
   return structs.Instance(
-      instance_id=f'synthetic-{split}-{seed}-{index}',
-      source='synthetic',
-      chunks=chunks,
-      questions=tuple(questions),
-      notes=notes,
+    instance_id=f'synthetic-{split}-{seed}-{index}',
+    source='synthetic',
+    chunks=chunks,
+    questions=tuple(questions),
+    notes=notes,
   )
 
 
@@ -172,12 +173,18 @@ class _Builder:
     """Two facts and a question that needs both."""
     person, other, value = self.name(), self.name(), self.name()
     first = vocabulary.RELATIONS.index(self.rng.choice(vocabulary.PERSONAL))
-    others = [r for r in range(self.count('relations', vocabulary.RELATIONS)) if r != first]
+    others = [
+      r
+      for r in range(self.count('relations', vocabulary.RELATIONS))
+      if r != first
+    ]
     second = self.rng.choice(others)
     self.fact(person, first, other)
     self.fact(other, second, value)
     text = f'the {vocabulary.RELATIONS[first]} of {person}'
-    self.ask(f'What is the {vocabulary.RELATIONS[second]} of {text}?', value, KINDS[0])
+    self.ask(
+      f'What is the {vocabulary.RELATIONS[second]} of {text}?', value, KINDS[0]
+    )
 
   def _change(self):
     subject, old, new = self.name(), self.name(), self.name()
@@ -201,7 +208,7 @@ class _Builder:
   def add_examples(self):
     """Each class is a theme with a label; a question shares a theme word."""
     self.themes = self.rng.sample(
-        range(self.count('themes', vocabulary.THEMES)), self.spec.classes
+      range(self.count('themes', vocabulary.THEMES)), self.spec.classes
     )
     for theme in self.themes:
       label = self.name()

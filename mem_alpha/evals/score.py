@@ -27,15 +27,15 @@ def answers(rollouts: episode.Rollouts, row: int) -> list[float]:
   """The score of each question of a row."""
   instance = rollouts.instances[row]
   return [
-      scores.score(question.metric, answer.text, question.answers)
-      for question, answer in zip(
-          instance.questions, rollouts.answers[row], strict=True
-      )
+    scores.score(question.metric, answer.text, question.answers)
+    for question, answer in zip(
+      instance.questions, rollouts.answers[row], strict=True
+    )
   ]
 
 
 def rewards(
-    rollouts: episode.Rollouts, weights: total.Weights
+  rollouts: episode.Rollouts, weights: total.Weights
 ) -> tuple[list[episode.Turn], total.Rewards]:
   """All turns of a batch, row by row, and the reward of each."""
   turns = []
@@ -47,14 +47,14 @@ def rewards(
     marks = answers(rollouts, row)
     r1, _ = answer_reward.reward(marks)
     credit = evidence_reward.reward(
-        marks,
-        rollouts.answers[row],
-        _written(rollouts, row),
-        chunks=len(instance.chunks),
-        blame=weights.blame,
+      marks,
+      rollouts.answers[row],
+      _written(rollouts, row),
+      chunks=len(instance.chunks),
+      blame=weights.blame,
     )
     r3 = compression_reward.reward(
-        rollouts.memory_tokens[row], rollouts.chunk_tokens[row]
+      rollouts.memory_tokens[row], rollouts.chunk_tokens[row]
     )
     for turn in rollouts.turns[row]:
       turns.append(turn)
@@ -62,7 +62,7 @@ def rewards(
       parts['compression'].append(float(r3))
       parts['evidence'].append(credit[turn.chunk])
       parts['calls'].append(
-          calls_reward.reward(turn.statuses, done=parser.is_done(turn.text))
+        calls_reward.reward(turn.statuses, done=parser.is_done(turn.text))
       )
       parts['content'].append(content_reward.reward(turn.grounded))
   return turns, total.combine(weights, **parts)
@@ -71,14 +71,14 @@ def rewards(
 def _written(rollouts: episode.Rollouts, row: int):
   """Which chunks wrote each live entry: core grows with every call on it."""
   core = [
-      turn.chunk
-      for turn in rollouts.turns[row]
-      for call, status in zip(turn.calls, turn.statuses)
-      if status == structs.Status.OK and call.kind == structs.Kind.CORE
+    turn.chunk
+    for turn in rollouts.turns[row]
+    for call, status in zip(turn.calls, turn.statuses)
+    if status == structs.Status.OK and call.kind == structs.Kind.CORE
   ]
   return {
-      (e.kind, e.uid): core if e.kind == structs.Kind.CORE else [e.updated]
-      for e in rollouts.entries[row]
+    (e.kind, e.uid): core if e.kind == structs.Kind.CORE else [e.updated]
+    for e in rollouts.entries[row]
   }
 
 
@@ -90,13 +90,13 @@ def rates(rollouts: episode.Rollouts) -> dict[str, float]:
   grounded = [g for turn in turns for g in turn.grounded]
   statuses = [s for turn in turns for s in turn.statuses]
   figures = {
-      'memory_tokens': np.mean([rollouts.memory_tokens[r] for r in rows]),
-      'chunk_tokens': np.mean([rollouts.chunk_tokens[r] for r in rows]),
-      'response_tokens': np.mean([len(t.response.tokens) for t in turns]),
-      'calls_per_turn': made / len(turns),
-      'truncated': np.mean([not turn.response.finished for turn in turns]),
-      'prompt_cut': np.mean([turn.cut_tokens > 0 for turn in turns]),
-      'full': statuses.count(structs.Status.FULL) / len(turns),
+    'memory_tokens': np.mean([rollouts.memory_tokens[r] for r in rows]),
+    'chunk_tokens': np.mean([rollouts.chunk_tokens[r] for r in rows]),
+    'response_tokens': np.mean([len(t.response.tokens) for t in turns]),
+    'calls_per_turn': made / len(turns),
+    'truncated': np.mean([not turn.response.finished for turn in turns]),
+    'prompt_cut': np.mean([turn.cut_tokens > 0 for turn in turns]),
+    'full': statuses.count(structs.Status.FULL) / len(turns),
   }
   if made:
     figures['valid_calls'] = valid / made
@@ -118,15 +118,15 @@ def records(rollouts: episode.Rollouts) -> list[summary.Record]:
     valid, made = calls_reward.count([turn.statuses for turn in turns])
     grounded = [g for turn in turns for g in turn.grounded]
     result.append(
-        summary.Record(
-            instance_id=instance.instance_id,
-            scores=by_kind,
-            calls=made,
-            valid_calls=valid,
-            contents=len(grounded),
-            grounded_contents=sum(grounded),
-            memory_tokens=rollouts.memory_tokens[row],
-        )
+      summary.Record(
+        instance_id=instance.instance_id,
+        scores=by_kind,
+        calls=made,
+        valid_calls=valid,
+        contents=len(grounded),
+        grounded_contents=sum(grounded),
+        memory_tokens=rollouts.memory_tokens[row],
+      )
     )
   return result
 
@@ -144,10 +144,10 @@ class Evaluation:
 
 
 def evaluate(
-    runner: episode.Runner,
-    instances: Sequence[structs.Instance],
-    writer: episode.Writer,
-    reader: base.Reader,
+  runner: episode.Runner,
+  instances: Sequence[structs.Instance],
+  writer: episode.Writer,
+  reader: base.Reader,
 ) -> Evaluation:
   """Runs every instance once, a batch at a time."""
   found, predictions = [], []
@@ -157,15 +157,15 @@ def evaluate(
     found += records(rollouts)
     for row, instance in enumerate(part):
       for question, answer, value in zip(
-          instance.questions, rollouts.answers[row], answers(rollouts, row)
+        instance.questions, rollouts.answers[row], answers(rollouts, row)
       ):
         predictions.append(
-            dict(
-                instance_id=instance.instance_id,
-                kind=question.kind,
-                question=question.text,
-                answer=answer.text,
-                score=value,
-            )
+          dict(
+            instance_id=instance.instance_id,
+            kind=question.kind,
+            question=question.text,
+            answer=answer.text,
+            score=value,
+          )
         )
   return Evaluation(found, predictions)

@@ -17,7 +17,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from mem_alpha import structs, text
+from mem_alpha import structs
+from mem_alpha import text
 
 _CORE = structs.Kind.CORE
 _MAX_UID = 2**31 - 1  # ids are int32 on the device

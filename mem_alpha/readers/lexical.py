@@ -29,23 +29,23 @@ from mem_alpha import structs
 from mem_alpha.readers import base
 
 _FUNCTION_WORDS = frozenset(
-    'a an the of in on at to for from by with as and or but not no nor so than'
-    ' then that this these those it its he she they we you i me my our your his'
-    ' her their us them him is are was were be been being am do does did has'
-    ' have had will would can could should may might must there here who whom'
-    ' whose which what when where why how if about into over under up out now'
-    ' also very'.split()
+  'a an the of in on at to for from by with as and or but not no nor so than'
+  ' then that this these those it its he she they we you i me my our your his'
+  ' her their us them him is are was were be been being am do does did has'
+  ' have had will would can could should may might must there here who whom'
+  ' whose which what when where why how if about into over under up out now'
+  ' also very'.split()
 )
 _CALENDAR = frozenset(
-    'january february march april may june july august september october'
-    ' november december monday tuesday wednesday thursday friday saturday'
-    ' sunday'.split()
+  'january february march april may june july august september october'
+  ' november december monday tuesday wednesday thursday friday saturday'
+  ' sunday'.split()
 )
 _WORD = re.compile(r'\w+')
 _SENTENCE_END = re.compile(r'(?<=[.!?])\s+|\n+')
 _LABEL = re.compile(r'\blabel\b(?:\s+is\b|\s*[:=])?\s*(\w+)', re.IGNORECASE)
 _ABOUT = re.compile(
-    r'\ball about\b|\bsummar|\boverall\b|\bmain topics?\b', re.IGNORECASE
+  r'\ball about\b|\bsummar|\boverall\b|\bmain topics?\b', re.IGNORECASE
 )
 _CORE_WORDS = 64
 _NEIGHBOURS = 3
@@ -60,11 +60,11 @@ class _Sentence:
     self.counts = collections.Counter(self.words)
     # The first word of a sentence has a capital for another reason.
     self.names = frozenset(
-        w.lower()
-        for w in self.cased[1:]
-        if w[0].isupper()
-        and w.lower() not in _FUNCTION_WORDS
-        and w.lower() not in _CALENDAR
+      w.lower()
+      for w in self.cased[1:]
+      if w[0].isupper()
+      and w.lower() not in _FUNCTION_WORDS
+      and w.lower() not in _CALENDAR
     )
     self.content = frozenset(self.words) - _FUNCTION_WORDS
 
@@ -76,7 +76,7 @@ class Lexical:
     self.max_words, self.k1, self.b = max_words, k1, b
 
   def __call__(
-      self, memories: base.Memories, queries: base.Queries
+    self, memories: base.Memories, queries: base.Queries
   ) -> list[list[structs.Answer]]:
     """One answer per question; the search is called at most twice."""
     hits = memories.search(queries)
@@ -122,9 +122,7 @@ class Lexical:
     for m, q, (answer, first, rest) in hops:
       asked = _sentence(' '.join(['_', answer, *sorted(rest)]))
       entries = [
-          e
-          for e in next(found[m])
-          if (e.kind, e.uid) != (first.kind, first.uid)
+        e for e in next(found[m]) if (e.kind, e.uid) != (first.kind, first.uid)
       ]
       best = self._best(asked, entries, names=asked.names)
       if best is None or not best[0].content & rest:
@@ -138,9 +136,9 @@ class Lexical:
   def _best(self, asked: _Sentence, entries, *, names: Iterable[str]):
     """The sentence to quote, its entry, and the idf of all words there."""
     pairs = [
-        (sentence, entry)
-        for entry in entries
-        for sentence in _sentences(entry.text)
+      (sentence, entry)
+      for entry in entries
+      for sentence in _sentences(entry.text)
     ]
     idf, scores = self._rank(asked, [sentence for sentence, _ in pairs])
     names = frozenset(names)
@@ -170,11 +168,11 @@ class Lexical:
     for s in sentences:
       norm = self.k1 * (1 - self.b + self.b * len(s.words) / max(mean, 1))
       scores.append(
-          sum(
-              idf[w] * s.counts[w] * (self.k1 + 1) / (s.counts[w] + norm)
-              for w in asked.words
-              if w in s.counts
-          )
+        sum(
+          idf[w] * s.counts[w] * (self.k1 + 1) / (s.counts[w] + norm)
+          for w in asked.words
+          if w in s.counts
+        )
       )
     return idf, scores
 
@@ -192,9 +190,9 @@ class Lexical:
 
     def value(run):
       marked = any(
-          sentence.cased[p][0].isdigit()
-          or (p > 0 and sentence.cased[p][0].isupper())
-          for p in run
+        sentence.cased[p][0].isdigit()
+        or (p > 0 and sentence.cased[p][0].isupper())
+        for p in run
       )
       rare = sum(idf[sentence.words[p]] for p in run) / len(run)
       return marked, rare, run[0]
@@ -213,12 +211,12 @@ class Lexical:
     _, scores = self._rank(asked, [s for s, _, _ in examples])
     # Only words that tell examples apart make one near: 'the' does not.
     near = sorted(
-        (
-            (-score, -entry.order, label, entry)
-            for score, (s, label, entry) in zip(scores, examples)
-            if score > 0 and s.content & asked.content - {'label'}
-        ),
-        key=lambda item: item[:2],
+      (
+        (-score, -entry.order, label, entry)
+        for score, (s, label, entry) in zip(scores, examples)
+        if score > 0 and s.content & asked.content - {'label'}
+      ),
+      key=lambda item: item[:2],
     )[:_NEIGHBOURS]
     if not near:
       return structs.Answer('')

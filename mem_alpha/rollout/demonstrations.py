@@ -37,12 +37,12 @@ class Stream:
   """
 
   def __init__(
-      self,
-      turns: Sequence[Demonstration],
-      *,
-      shape: batch_lib.Shape,
-      pad: int,
-      seed: int,
+    self,
+    turns: Sequence[Demonstration],
+    *,
+    shape: batch_lib.Shape,
+    pad: int,
+    seed: int,
   ):
     if not turns:
       raise ValueError('There is no demonstration to learn from.')
@@ -55,10 +55,10 @@ class Stream:
       if number < len(planned):
         turns = [self.turns[t] for t in planned[number]]
         (part,) = batch_lib.pack(
-            [turn.prompt for turn in turns],
-            [turn.response for turn in turns],
-            shape=self.shape,
-            pad=self.pad,
+          [turn.prompt for turn in turns],
+          [turn.response for turn in turns],
+          shape=self.shape,
+          pad=self.pad,
         )
         return part
       number -= len(planned)
@@ -67,22 +67,22 @@ class Stream:
     order = list(range(len(self.turns)))
     random.Random(f'{self.seed}/epoch/{epoch}').shuffle(order)
     batches = batch_lib.plan(
-        [len(self.turns[t].prompt) for t in order],
-        [len(self.turns[t].response) for t in order],
-        self.shape,
+      [len(self.turns[t].prompt) for t in order],
+      [len(self.turns[t].response) for t in order],
+      self.shape,
     )
     # In the order of reading, so that packing them again gives the same rows.
     return [
-        [order[t] for t in sorted(itertools.chain(*rows))] for rows in batches
+      [order[t] for t in sorted(itertools.chain(*rows))] for rows in batches
     ]
 
 
 def record(
-    runner: episode.Runner,
-    instances: Sequence[structs.Instance],
-    writer: episode.Writer,
-    *,
-    max_new_tokens: int,
+  runner: episode.Runner,
+  instances: Sequence[structs.Instance],
+  writer: episode.Writer,
+  *,
+  max_new_tokens: int,
 ) -> list[Demonstration]:
   """All turns of the writer that a model could have written in one response."""
   turns = []
@@ -91,22 +91,22 @@ def record(
     rollouts = runner.run(part, writer, _no_reader)
     turns += [turn for row in rollouts.turns for turn in row]
   return [
-      Demonstration(tuple(turn.prompt), turn.response.tokens)
-      for turn in turns
-      if len(turn.response.tokens) <= max_new_tokens
+    Demonstration(tuple(turn.prompt), turn.response.tokens)
+    for turn in turns
+    if len(turn.response.tokens) <= max_new_tokens
   ]
 
 
 def copies(
-    texts: Sequence[str],
-    tokenizer: text_lib.Tokenizer,
-    parts: prompts.PromptParts,
-    *,
-    count: int,
-    sentences: int,
-    prompt_tokens: int,
-    max_new_tokens: int,
-    seed: int,
+  texts: Sequence[str],
+  tokenizer: text_lib.Tokenizer,
+  parts: prompts.PromptParts,
+  *,
+  count: int,
+  sentences: int,
+  prompt_tokens: int,
+  max_new_tokens: int,
+  seed: int,
 ) -> list[Demonstration]:
   """Turns that store most of up to `sentences` scrambled sentences.
 
@@ -123,11 +123,11 @@ def copies(
     while True:
       stored = [line for line in lines if rng.random() < 0.75] or lines
       prompt, cut = prompts.render(
-          parts,
-          (),
-          tokenizer.encode('\n'.join(lines) + '\n'),
-          max_tokens=prompt_tokens,
-          show=0,
+        parts,
+        (),
+        tokenizer.encode('\n'.join(lines) + '\n'),
+        max_tokens=prompt_tokens,
+        show=0,
       )
       text = '\n'.join(tools.render_call(_insert(line)) for line in stored)
       response = (*tokenizer.encode(text), tokenizer.end_of_turn)
@@ -135,9 +135,9 @@ def copies(
         break
       if len(lines) == 1:
         raise ValueError(
-            f'A copy of one sentence needs more than the {prompt_tokens} '
-            f'prompt and {max_new_tokens} response tokens of '
-            'warm.copy_prompt_tokens and sampling.max_new_tokens; raise them.'
+          f'A copy of one sentence needs more than the {prompt_tokens} '
+          f'prompt and {max_new_tokens} response tokens of '
+          'warm.copy_prompt_tokens and sampling.max_new_tokens; raise them.'
         )
       lines.pop()
     turns.append(Demonstration(tuple(prompt), response))
@@ -157,7 +157,7 @@ class _Words:
 
 def _insert(content: str) -> structs.Call:
   return structs.Call(
-      structs.Action.INSERT, structs.Kind.SEMANTIC, structs.NO_ID, content
+    structs.Action.INSERT, structs.Kind.SEMANTIC, structs.NO_ID, content
   )
 
 

@@ -22,7 +22,6 @@ from mem_alpha import text as text_lib
 from mem_alpha.agent import parser
 from mem_alpha.agent import prompts
 from mem_alpha.memory import ops as memory_ops
-from mem_alpha.memory import render
 from mem_alpha.memory import retrieval
 from mem_alpha.memory import state as memory_state
 from mem_alpha.readers import base
@@ -66,9 +65,7 @@ class Response:
 
 
 # prompts (empty where the row has nothing to do), contexts (None there), chunk
-Writer = Callable[
-    [list[list[int]], list[Context | None], int], list[Response]
-]
+Writer = Callable[[list[list[int]], list[Context | None], int], list[Response]]
 
 
 @dataclasses.dataclass
@@ -110,12 +107,12 @@ class Runner:
     self._chunks: dict[str, list[int]] = {}
 
   def run(
-      self,
-      instances: Sequence[structs.Instance | None],
-      writer: Writer,
-      reader: base.Reader,
-      *,
-      keep_history: bool = False,
+    self,
+    instances: Sequence[structs.Instance | None],
+    writer: Writer,
+    reader: base.Reader,
+    *,
+    keep_history: bool = False,
   ) -> Rollouts:
     """One episode per instance; `instances` has at most `batch` items."""
     instances = list(instances) + [None] * (self.batch - len(instances))
@@ -133,23 +130,23 @@ class Runner:
     queries = [[q.text for q in i.questions] if i else [] for i in instances]
     answers = reader(memories, queries)
     return Rollouts(
-        instances=instances,
-        turns=turns,
-        entries=entries,
-        cores=cores,
-        memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
-        chunk_tokens=[
-            sum(len(self._encode(c)) for c in i.chunks) if i else 0
-            for i in instances
-        ],
-        answers=answers,
-        history=history,
+      instances=instances,
+      turns=turns,
+      entries=entries,
+      cores=cores,
+      memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
+      chunk_tokens=[
+        sum(len(self._encode(c)) for c in i.chunks) if i else 0
+        for i in instances
+      ],
+      answers=answers,
+      history=history,
     )
 
   def _empty(self):
     s = self.spec
     return memory_state.empty_batch(
-        self.batch, tokens=s.pool_tokens, terms=s.pool_terms, rows=s.rows
+      self.batch, tokens=s.pool_tokens, terms=s.pool_terms, rows=s.rows
     )
 
   def _turn(self, memory, instances, chunk, writer, turns):
@@ -161,11 +158,11 @@ class Runner:
       if instance and chunk < len(instance.chunks):
         context = Context(instance, chunk, rows[i])
         ids, cut = prompts.render(
-            self.spec.parts,
-            rows[i],
-            self._encode(instance.chunks[chunk]),
-            max_tokens=self.spec.prompt_tokens,
-            show=self.spec.show,
+          self.spec.parts,
+          rows[i],
+          self._encode(instance.chunks[chunk]),
+          max_tokens=self.spec.prompt_tokens,
+          show=self.spec.show,
         )
       prompt_ids.append(ids)
       contexts.append(context)
@@ -176,24 +173,24 @@ class Runner:
       if context is not None:
         text, calls = self._parse(responses[i])
         new[i] = Turn(
-            row=i,
-            chunk=chunk,
-            prompt=prompt_ids[i],
-            response=responses[i],
-            text=text,
-            calls=calls,
-            statuses=[call.status for call in calls],
-            grounded=[],
-            cut_tokens=cuts[i],
+          row=i,
+          chunk=chunk,
+          prompt=prompt_ids[i],
+          response=responses[i],
+          text=text,
+          calls=calls,
+          statuses=[call.status for call in calls],
+          grounded=[],
+          cut_tokens=cuts[i],
         )
     memory = self._apply(memory, new, chunk)
     for i, turn in new.items():
       chunk_text = contexts[i].instance.chunks[chunk]
       turn.grounded = content_reward.judge(
-          turn.calls,
-          turn.statuses,
-          chunk=chunk_text,
-          core=self._core_text(rows[i]),
+        turn.calls,
+        turn.statuses,
+        chunk=chunk_text,
+        core=self._core_text(rows[i]),
       )
       turns[i].append(turn)
     return memory
@@ -204,17 +201,17 @@ class Runner:
       ids = ids[:-1]
     text = self.tokenizer.decode(ids)
     calls = parser.parse(
-        text,
-        finished=response.finished,
-        max_calls=self.spec.max_calls,
-        enabled=self.spec.limits.enabled,
+      text,
+      finished=response.finished,
+      max_calls=self.spec.max_calls,
+      enabled=self.spec.limits.enabled,
     )
     return text, calls
 
   def _apply(self, memory, turns: dict[int, Turn], chunk: int):
     """Executes the well-formed calls and writes their statuses back."""
     encoded: list[list[memory_ops.EncodedCall]] = [
-        [] for _ in range(self.batch)
+      [] for _ in range(self.batch)
     ]
     places: list[list[int]] = [[] for _ in range(self.batch)]
     for i, turn in turns.items():
@@ -224,19 +221,19 @@ class Runner:
         tokens = tuple(self.tokenizer.encode(call.content))
         terms = self.terms.encode(call.content)
         encoded[i].append(
-            memory_ops.EncodedCall(
-                call.action, call.kind, call.uid, tokens, terms, len(tokens)
-            )
+          memory_ops.EncodedCall(
+            call.action, call.kind, call.uid, tokens, terms, len(tokens)
+          )
         )
         places[i].append(place)
     packed = memory_ops.pack(
-        encoded,
-        self.spec.max_calls,
-        self.spec.turn_tokens,
-        self.spec.turn_tokens,
+      encoded,
+      self.spec.max_calls,
+      self.spec.turn_tokens,
+      self.spec.turn_tokens,
     )
     memory, status_BO, _ = memory_ops.apply_turn(
-        memory, packed, chunk, limits=self.spec.limits
+      memory, packed, chunk, limits=self.spec.limits
     )
     status_BO = np.asarray(status_BO)
     for i, turn in turns.items():
@@ -253,7 +250,7 @@ class Runner:
     for start in range(0, most, s.max_queries):
       part = [row[start : start + s.max_queries] for row in queries]
       words_BQW = np.full(
-          (self.batch, s.max_queries, s.query_words), -1, np.int32
+        (self.batch, s.max_queries, s.query_words), -1, np.int32
       )
       for b, row in enumerate(part):
         for q, query in enumerate(row):
@@ -276,19 +273,21 @@ class Runner:
 
   def _entries(self, rows) -> list[structs.Entry]:
     return [
-        structs.Entry(
-            structs.Kind(row.kind),
-            row.uid,
-            self._decode(row.tokens),
-            row.created,
-            row.updated,
-            row.order,
-        )
-        for row in rows
+      structs.Entry(
+        structs.Kind(row.kind),
+        row.uid,
+        self._decode(row.tokens),
+        row.created,
+        row.updated,
+        row.order,
+      )
+      for row in rows
     ]
 
   def _core_text(self, rows) -> str:
-    return _core(self._entries([r for r in rows if r.kind == structs.Kind.CORE]))
+    return _core(
+      self._entries([r for r in rows if r.kind == structs.Kind.CORE])
+    )
 
   def _decode(self, tokens: tuple[int, ...]) -> str:
     if tokens not in self._texts:

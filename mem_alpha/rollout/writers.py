@@ -23,51 +23,51 @@ from mem_alpha.rollout import sampler
 
 # (context, memory as entries, rng) -> calls
 Script = Callable[
-    [episode.Context, Sequence[structs.Entry], random.Random],
-    list[structs.Call],
+  [episode.Context, Sequence[structs.Entry], random.Random],
+  list[structs.Call],
 ]
 
 
 def sampled(
-    cfg: decoder.Config,
-    params,
-    key: jax.Array,
-    *,
-    sampling: sampler.Sampling,
-    prompt_tokens: int,
+  cfg: decoder.Config,
+  params,
+  key: jax.Array,
+  *,
+  sampling: sampler.Sampling,
+  prompt_tokens: int,
 ) -> episode.Writer:
   """Samples from a decoder. Row i's draws depend on key, chunk and i alone."""
 
   def write(prompts, contexts, chunk):
     prompt_BT, valid_BT = batch_lib.left_pad(
-        prompts, rows=len(prompts), width=prompt_tokens, pad=sampling.pad
+      prompts, rows=len(prompts), width=prompt_tokens, pad=sampling.pad
     )
     keys_B = jax.vmap(lambda i: jax.random.fold_in(key, i))(
-        chunk * len(prompts) + np.arange(len(prompts))
+      chunk * len(prompts) + np.arange(len(prompts))
     )
     out = sampler.sample(
-        cfg,
-        params,
-        *mesh.put_batch((prompt_BT, valid_BT, keys_B)),
-        sampling=sampling,
+      cfg,
+      params,
+      *mesh.put_batch((prompt_BT, valid_BT, keys_B)),
+      sampling=sampling,
     )
     tokens_BN, logp_BN, length_B, finished_B = map(
-        np.asarray, (out.tokens_BN, out.logp_BN, out.length_B, out.finished_B)
+      np.asarray, (out.tokens_BN, out.logp_BN, out.length_B, out.finished_B)
     )
     return [
-        episode.Response(
-            tuple(tokens_BN[i, : length_B[i]].tolist()),
-            tuple(logp_BN[i, : length_B[i]].tolist()),
-            bool(finished_B[i]),
-        )
-        for i in range(len(prompts))
+      episode.Response(
+        tuple(tokens_BN[i, : length_B[i]].tolist()),
+        tuple(logp_BN[i, : length_B[i]].tolist()),
+        bool(finished_B[i]),
+      )
+      for i in range(len(prompts))
     ]
 
   return write
 
 
 def scripted(
-    calls: Script, tokenizer: text_lib.Tokenizer, *, seed: str
+  calls: Script, tokenizer: text_lib.Tokenizer, *, seed: str
 ) -> episode.Writer:
   """Plays a script; each instance and chunk has its own random numbers."""
 
@@ -75,18 +75,18 @@ def scripted(
     if context is None:
       return episode.Response((), (), True)
     rng = random.Random(
-        f'{seed}/{context.instance.instance_id}/{context.chunk}'
+      f'{seed}/{context.instance.instance_id}/{context.chunk}'
     )
     entries = [
-        structs.Entry(
-            structs.Kind(row.kind),
-            row.uid,
-            tokenizer.decode(row.tokens),
-            row.created,
-            row.updated,
-            row.order,
-        )
-        for row in context.rows
+      structs.Entry(
+        structs.Kind(row.kind),
+        row.uid,
+        tokenizer.decode(row.tokens),
+        row.created,
+        row.updated,
+        row.order,
+      )
+      for row in context.rows
     ]
     lines = [tools.render_call(c) for c in calls(context, entries, rng)]
     text = '\n'.join(lines) if lines else tools.DONE
@@ -103,24 +103,24 @@ def annotated(habits: script.Habits, *, show: int | None) -> Script:
   def calls(context, entries, rng):
     notes = context.instance.notes
     slots = {
-        note.sentence: note.slot
-        for row in notes[: context.chunk + 1]
-        for note in row
-        if note.slot is not None
+      note.sentence: note.slot
+      for row in notes[: context.chunk + 1]
+      for note in row
+      if note.slot is not None
     }
     core = ''.join(e.text for e in entries if e.kind == structs.Kind.CORE)
     visible = [
-        e
-        for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
-        for e in _newest([e for e in entries if e.kind == kind], show)
+      e
+      for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
+      for e in _newest([e for e in entries if e.kind == kind], show)
     ]
     return script.write(
-        notes[context.chunk],
-        core=core,
-        visible=visible,
-        slots=slots,
-        habits=habits,
-        rng=rng,
+      notes[context.chunk],
+      core=core,
+      visible=visible,
+      slots=slots,
+      habits=habits,
+      rng=rng,
     )
 
   return calls

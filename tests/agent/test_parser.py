@@ -8,7 +8,8 @@ import pytest
 from hypothesis import strategies as st
 
 from mem_alpha import structs
-from mem_alpha.agent import parser, tools
+from mem_alpha.agent import parser
+from mem_alpha.agent import tools
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 NONE, INSERT, UPDATE, DELETE = structs.Action

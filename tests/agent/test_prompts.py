@@ -7,8 +7,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from mem_alpha import structs, text
-from mem_alpha.agent import prompts, tools
+from mem_alpha import structs
+from mem_alpha import text
+from mem_alpha.agent import prompts
+from mem_alpha.agent import tools
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 ALL = (True, True, True)

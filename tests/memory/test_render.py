@@ -7,7 +7,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from mem_alpha import structs, text
+from mem_alpha import structs
+from mem_alpha import text
 from mem_alpha.memory import render
 
 CORE, SEMANTIC, EPISODIC = structs.Kind

@@ -39,7 +39,9 @@ def test_attend_cached_reads_the_valid_columns():
   B, S, K, G, H = 3, 6, 2, 3, 4
   q_BKGH = rng.normal(size=(B, K, G, H)).astype(np.float32)
   k_BSKH, v_BSKH = rng.normal(size=(2, B, S, K, H)).astype(np.float32)
-  valid_BS = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]])
+  valid_BS = np.array(
+    [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]]
+  )
   got = attention.attend_cached(
     q_BKGH, k_BSKH.swapaxes(1, 2), v_BSKH.swapaxes(1, 2), valid_BS > 0
   )

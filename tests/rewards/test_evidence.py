@@ -28,7 +28,7 @@ def test_credit_sums_to_the_sourced_answers():
   sources = [(FACT,), (OTHER,), (CORE,), (FACT, OTHER), (CORE, FACT)]
   scores = rng.uniform(size=5).tolist()
   answers = [structs.Answer('x', s) for s in sources]
-  credit = evidence.reward(
-    scores, answers, WRITTEN, chunks=3, blame=0.3
+  credit = evidence.reward(scores, answers, WRITTEN, chunks=3, blame=0.3)
+  np.testing.assert_allclose(
+    sum(credit), np.mean([s - 0.3 * (1 - s) for s in scores])
   )
-  np.testing.assert_allclose(sum(credit), np.mean([s - 0.3 * (1 - s) for s in scores]))

@@ -233,7 +233,9 @@ def test_recorded_turns_are_what_a_model_would_have_to_say(
   runner, conversations, tokenizer
 ):
   found = demonstrations.record(
-    runner, conversations, written(tokenizer, script.IMPERFECT),
+    runner,
+    conversations,
+    written(tokenizer, script.IMPERFECT),
     max_new_tokens=96,
   )
   assert 20 <= len(found) <= 25
