@@ -30,8 +30,8 @@ _OPEN, _CLOSE = '<tool_call>', '</tool_call>'
 
 
 def is_done(text: str) -> bool:
-  """Whether the response says, and says only, that nothing is to be stored."""
-  return text == tools.DONE
+  """Whether the response ends with `Done`; with no call, nothing is stored."""
+  return text.split('\n')[-1] == tools.DONE
 
 
 def parse(

@@ -3,7 +3,9 @@
     {"name": "memory_update", "arguments": {"memory_type": "semantic_memory",
      "memory_id": "a3", "new_content": "Mira lives in Oslo."}}
 
-A call is one line. `render_call` writes it, `atoms` lists the fixed strings
+A response is calls and remarks, a line each, and `Done`. A remark is any line
+that does not begin with a brace; the scripted writers note the line of the
+chunk that they are at. `render_call` writes a call, `atoms` lists the fixed strings
 that calls are made of, `schema` describes the tools to models that are told
 about them, and `parser.py` reads calls back with the tables below.
 
@@ -18,7 +20,8 @@ from collections.abc import Sequence
 from mem_alpha import structs
 from mem_alpha.memory import render
 
-DONE = 'Done'  # the whole answer when there is nothing to store
+DONE = 'Done'  # the last line; the only one when there is nothing to say
+_SKIP = ' Skip'
 
 _SLOT = '\ue000'  # stands for an id or a content while a frame is cut out
 
@@ -92,17 +95,34 @@ def render_call(call: structs.Call) -> str:
   return _render(tool, call.kind, uid, call.content)
 
 
+def annotate(
+  calls: Sequence[structs.Call | None],
+) -> list[structs.Call | str]:
+  """A call or None per line of a chunk -> calls with remarks between them."""
+  lines = []
+  for number, call in enumerate(calls, start=1):
+    lines += [f'{number}{_SKIP}'] if call is None else [f'{number}', call]
+  return lines
+
+
+def render_response(lines: Sequence[structs.Call | str]) -> str:
+  """Calls and remarks as the text of a response."""
+  text = [x if isinstance(x, str) else render_call(x) for x in lines]
+  return '\n'.join([*text, DONE])
+
+
 def atoms(enabled: Sequence[bool]) -> list[str]:
   """Fixed strings of rendered calls, each worth one token.
 
   Every rendered call on an enabled memory is a concatenation of these with
-  escaped contents and ids. `Done` is among them, and the end of a call with
-  the line break before the next.
+  escaped contents and ids. Line breaks between the lines of a response belong
+  to the strings beside them.
   """
-  strings = [DONE, '"}}\n']
+  strings = [DONE, _SKIP + '\n', '"}}\n']
   for tool, kinds in offered(enabled):
     for kind in kinds:
-      strings.extend(_render(tool, kind, _SLOT, _SLOT).split(_SLOT))
+      begin, *rest = _render(tool, kind, _SLOT, _SLOT).split(_SLOT)
+      strings += ['\n' + begin, begin, *rest]
   return list(dict.fromkeys(strings))
 
 

@@ -4,8 +4,10 @@ They read the generator's notes, never a question. `imperfect` decides
 independently for each sentence: it leaves out a fact, stores small talk, and
 inserts where it should update, each with its own probability; it never writes
 a malformed call, and it updates only entries that the prompt shows, so that a
-model can learn to do the same. `perfect` stores all facts, current, and
-nothing else. `sample_sentences` is the teacher for text without notes.
+model can learn to do the same. It goes through a chunk line by line and says
+where it is: a model that imitates it always knows what comes next, and whether
+to store that is the choice of one token. `perfect` stores all facts, current,
+and nothing else. `sample_sentences` is the teacher for text without notes.
 """
 
 import dataclasses
@@ -14,6 +16,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import structs
+from mem_alpha.agent import tools
+
+# A topic stands in core as it does in chunks, after a space and `about`: what
+# has to be copied is then found by the words before it.
+_CORE_BEGIN = 'It is'
 
 Slots = Mapping[str, tuple[str, ...]]  # sentence -> slot, of the notes so far
 
@@ -41,42 +48,40 @@ def write(
   slots: Slots,
   habits: Habits,
   rng: random.Random,
-) -> list[structs.Call]:
-  """The calls of one chunk, in the order of its sentences.
+) -> list[structs.Call | str]:
+  """The lines of one response, in the order of the sentences.
 
   `visible` are the entries that the writer may update, `slots` what earlier
   notes (and those of this chunk) were about.
   """
   known = {slots[entry.text]: entry for entry in visible if entry.text in slots}
-  calls, pending = [], {}  # pending: slot -> its insert among these calls
-  for note in notes:
+  calls: list[structs.Call | None] = []
+  pending = {}  # slot -> which of these calls inserts it
+  for place, note in enumerate(notes):
+    calls.append(None)
     if note.slot is None:
       if rng.random() < habits.store_small_talk:
-        calls.append(_insert(note))
+        calls[place] = _insert(note)
       continue
     careless = rng.random() < habits.insert_for_update
     if rng.random() < habits.leave_out_fact:
       continue
     if note.kind == structs.Kind.CORE:
-      core = f'{core} {note.slot[-1]}'.strip()
-      calls.append(
-        structs.Call(
-          structs.Action.UPDATE, structs.Kind.CORE, structs.NO_ID, core
-        )
+      core = f'{core or _CORE_BEGIN} about {note.slot[-1]}'
+      calls[place] = structs.Call(
+        structs.Action.UPDATE, structs.Kind.CORE, structs.NO_ID, core
       )
     elif note.slot in known and not careless:
       entry = known[note.slot]
-      calls.append(
-        structs.Call(
-          structs.Action.UPDATE, entry.kind, entry.uid, note.sentence
-        )
+      calls[place] = structs.Call(
+        structs.Action.UPDATE, entry.kind, entry.uid, note.sentence
       )
     else:
       if note.slot in pending and not careless:
-        calls.remove(pending[note.slot])  # not written yet: no id to update
-      calls.append(_insert(note))
-      pending[note.slot] = calls[-1]
-  return calls
+        calls[pending[note.slot]] = None  # not stored yet: no id to update
+      calls[place] = _insert(note)
+      pending[note.slot] = place
+  return tools.annotate(calls)
 
 
 def sample_sentences(

@@ -14,6 +14,7 @@ validation or test frame occurs in training. `instance(spec, split, seed, i)`
 depends on nothing but its arguments.
 """
 
+import bisect
 import collections
 import dataclasses
 import datetime
@@ -30,6 +31,9 @@ KINDS = (
   'long_range',
   'conflict_resolution',
 )
+
+
+_DRAWS = 8  # chunks to choose from, for each sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _even(questions, count: int) -> list[structs.Question]:
 
 
 class _Builder:
-  """Collects notes with a time in [0, 1), then lays them out over chunks."""
+  """Collects notes with a time, in chunks, then lays them out over chunks."""
 
   def __init__(self, spec: Spec, split: str, rng: random.Random):
     self.spec, self.split, self.rng = spec, split, rng
@@ -118,8 +122,12 @@ class _Builder:
     rng.shuffle(self.pool)
     self.next_name = 0
     self.placed: list[tuple[float, structs.Note]] = []
+    self.about = [set() for _ in range(spec.chunks)]  # what sentences end with
+    self.load = [0] * spec.chunks  # sentences so far
     self.questions: list[structs.Question] = []
-    self.slots: list[tuple[str, int]] = []  # (subject, relation) of facts
+    self.slots = collections.deque()  # (subject, relation) of facts
+    count = self.count('relations', vocabulary.RELATIONS)
+    self.relations = rng.sample(vocabulary.RELATIONS[:count], count)
     self.themes: list[int] = []  # themes that have a label here
 
   def name(self) -> str:
@@ -144,26 +152,52 @@ class _Builder:
     allowed = vocabulary.frames(self.split, family, relation)
     return self.rng.choice(allowed).format(**words)
 
-  def place(self, time, sentence, slot=None, kind=structs.Kind.SEMANTIC):
+  def _of(self, family: str, *, r: str, **words: str) -> str:
+    """A sentence about a relation, by its name."""
+    return self.sentence(family, vocabulary.RELATIONS.index(r), r=r, **words)
+
+  def place(
+    self,
+    about: set[str],
+    sentence: str,
+    slot=None,
+    kind=structs.Kind.SEMANTIC,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+  ) -> float:
+    """Adds a sentence between two times, shares of the conversation.
+
+    Of a few chunks drawn it takes the emptiest that says nothing `about` the
+    same yet: two sentences of a chunk do not end alike.
+    """
+    options = []
+    for _ in range(_DRAWS):
+      time = low + (high - low) * self.rng.random()  # below `high`
+      c = int(time * self.spec.chunks)
+      options.append((bool(about & self.about[c]), self.load[c], time, c))
+    *_, time, c = min(options)
+    self.about[c] |= about
+    self.load[c] += 1
     self.placed.append((time, structs.Note(sentence, slot, kind)))
+    return time
 
   def ask(self, text: str, answer: str, kind: str, metric: str = 'exact'):
     self.questions.append(structs.Question(text, (answer,), kind, metric))
 
   def fact(self, subject, relation, value, *, low=0.0, high=1.0, frame='fact'):
-    time = self.rng.uniform(low, high)
-    words = dict(r=vocabulary.RELATIONS[relation], s=subject, v=value)
-    text = self.sentence(frame, relation, **words)
-    self.place(time, text, slot=(subject, vocabulary.RELATIONS[relation]))
+    words = dict(r=relation, s=subject, v=value)
+    text = self._of(frame, **words)
+    slot = (subject, relation)
     if frame == 'fact':
       self.slots.append((subject, relation))
-    return time
+    return self.place({subject, value}, text, slot, low=low, high=high)
 
   def add_facts(self):
     for _ in range(self.spec.facts):
       self._chain()
       subject, value = self.name(), self.name()
-      relation = self.draw('relations', vocabulary.RELATIONS)
+      relation = self._relation()
       self.fact(subject, relation, value)
       self.ask(_what(subject, relation), value, KINDS[0])
       for _ in range(self.spec.changes):
@@ -172,26 +206,25 @@ class _Builder:
   def _chain(self):
     """Two facts and a question that needs both."""
     person, other, value = self.name(), self.name(), self.name()
-    first = vocabulary.RELATIONS.index(self.rng.choice(vocabulary.PERSONAL))
-    others = [
-      r
-      for r in range(self.count('relations', vocabulary.RELATIONS))
-      if r != first
-    ]
-    second = self.rng.choice(others)
+    first, second = self._relation(vocabulary.PERSONAL), self._relation()
     self.fact(person, first, other)
     self.fact(other, second, value)
-    text = f'the {vocabulary.RELATIONS[first]} of {person}'
-    self.ask(
-      f'What is the {vocabulary.RELATIONS[second]} of {text}?', value, KINDS[0]
-    )
+    self.ask(_what(f'the {first} of {person}', second), value, KINDS[0])
 
   def _change(self):
     subject, old, new = self.name(), self.name(), self.name()
-    relation = self.draw('relations', vocabulary.RELATIONS)
+    relation = self._relation()
     time = self.fact(subject, relation, old, high=0.5)
     self.fact(subject, relation, new, low=time, frame='change')
     self.ask(_what(subject, relation), new, KINDS[3])
+
+  def _relation(self, wanted=None) -> str:
+    """The one that was used longest ago (of those wanted)."""
+    for relation in self.relations:
+      if wanted is None or relation in wanted:
+        self.relations.remove(relation)
+        self.relations.append(relation)
+        return relation
 
   def add_events(self):
     for _ in range(self.spec.events):
@@ -201,7 +234,7 @@ class _Builder:
       words = dict(r=vocabulary.EVENTS[event], s=subject, v=value, d=date)
       text = self.sentence('event', event, **words)
       slot = (subject, vocabulary.EVENTS[event], date)
-      self.place(self.rng.random(), text, slot, structs.Kind.EPISODIC)
+      self.place({subject}, text, slot, structs.Kind.EPISODIC)
       text = f'What was the {vocabulary.EVENTS[event]} of {subject} on {date}?'
       self.ask(text, value, KINDS[0])
 
@@ -217,7 +250,7 @@ class _Builder:
       for e in range(self.spec.examples):
         request = self._request(nouns[e % 3 : e % 3 + 2])
         text = self.sentence('example', theme, x=request, v=label)
-        self.place(self.rng.random(), text, slot=('request', request))
+        self.place({request.split()[-1]}, text, slot=('request', request))
       asked = self._request([nouns[1], nouns[-1]])
       text = f'What is the label of request {asked}?'
       self.ask(text, label, KINDS[1])
@@ -229,58 +262,70 @@ class _Builder:
     topics = [self.name() for _ in range(self.spec.topics)]
     for topic in topics:
       when = self.rng.randrange(len(vocabulary.TIMES))
-      text = self.sentence('topic', when, v=topic, t=vocabulary.TIMES[when])
-      slot = ('topic', topic)
-      self.place(self.rng.random(), text, slot, structs.Kind.CORE)
+      time = vocabulary.TIMES[when].capitalize()
+      text = self.sentence('topic', when, v=topic, t=time)
+      self.place({'topic'}, text, ('topic', topic), structs.Kind.CORE)
     text = 'What was it all about?'
     self.ask(text, ' '.join(topics), KINDS[2], 'token_f1')
 
   def add_small_talk(self):
     kinds = ('rumour', 'mention', 'rumour', 'wrong_example', 'chatter')
+    self.rng.shuffle(self.slots)
     for n in range(self.spec.small_talk):
-      frame = kinds[n % len(kinds)]
-      self.place(self.rng.random(), getattr(self, f'_{frame}')())
+      self.place(*getattr(self, f'_{kinds[n % len(kinds)]}')())
 
-  def _rumour(self) -> str:
-    subject, relation = self.rng.choice(self.slots)
-    words = dict(r=vocabulary.RELATIONS[relation], s=subject, v=self.name())
-    return self.sentence('rumour', relation, **words)
+  def _next_slot(self):
+    """Facts take turns at being talked about."""
+    self.slots.append(self.slots.popleft())
+    return self.slots[-1]
 
-  def _mention(self) -> str:
-    subject, relation = self.rng.choice(self.slots)
-    when = self.rng.choice(vocabulary.TIMES)
-    words = dict(r=vocabulary.RELATIONS[relation], s=subject, t=when)
-    return self.sentence('mention', relation, **words)
+  def _rumour(self):
+    subject, relation = self._next_slot()
+    words = dict(r=relation, s=subject, v=self.name())
+    return {subject}, self._of('rumour', **words)
 
-  def _wrong_example(self) -> str:
+  def _mention(self):
+    subject, relation = self._next_slot()
+    words = dict(r=relation, s=subject)
+    return {subject}, self._of('mention', **words)
+
+  def _wrong_example(self):
     theme = self.rng.choice(self.themes)
     request = self._request(self.rng.sample(vocabulary.THEMES[theme], 2))
-    return self.sentence('wrong_example', theme, x=request, v=self.name())
+    text = self.sentence('wrong_example', theme, x=request, v=self.name())
+    return {request.split()[-1]}, text
 
-  def _chatter(self) -> str:
+  def _chatter(self):
     mood = self.rng.randrange(len(vocabulary.MOODS))
     when = self.rng.choice(vocabulary.TIMES)
-    return self.sentence('chatter', mood, m=vocabulary.MOODS[mood], t=when)
+    words = dict(m=vocabulary.MOODS[mood], t=when)
+    return {when}, self.sentence('chatter', mood, **words)
 
   def layout(self):
     """Chunks as text, and the notes of each chunk in its sentence order."""
-    in_order = [n for _, n in sorted(self.placed, key=lambda item: item[0])]
+    placed = sorted(self.placed, key=lambda item: item[0])
+    times = [time for time, _ in placed]
     chunks, notes = [], []
     for c in range(self.spec.chunks):
-      low = c * len(in_order) // self.spec.chunks
-      high = (c + 1) * len(in_order) // self.spec.chunks
-      members = in_order[low:high]
+      low = bisect.bisect_left(times, c / self.spec.chunks)
+      high = bisect.bisect_left(times, (c + 1) / self.spec.chunks)
+      members = [note for _, note in placed[low:high]]
+      said = numbered([note.sentence for note in members])
       turn = self.rng.randint(1, max(1, len(members) - 1))
-      lines = [f'[{_date(c)}]', 'User:']
-      lines += [note.sentence for note in members[:turn]]
-      lines += ['Assistant:'] + [note.sentence for note in members[turn:]]
+      lines = [f'[{_date(c)}]', 'User:', *said[:turn]]
+      lines += ['Assistant:', *said[turn:]]
       chunks.append('\n'.join(lines) + '\n')
       notes.append(tuple(members))
     return tuple(chunks), tuple(notes)
 
 
-def _what(subject: str, relation: int) -> str:
-  return f'What is the {vocabulary.RELATIONS[relation]} of {subject}?'
+def numbered(sentences: Sequence[str]) -> list[str]:
+  """The lines of a chunk, numbered from 1."""
+  return [f'{n}\t{sentence}' for n, sentence in enumerate(sentences, start=1)]
+
+
+def _what(subject: str, relation: str) -> str:
+  return f'What is the {relation} of {subject}?'
 
 
 def _day(number: int) -> str:

@@ -8,31 +8,29 @@ word of a validation or test frame occurs in training.
 import itertools
 import math
 
-# Half as many starts as ends: byte-pair merges then meet at the syllables.
-STARTS = [c + v for c in 'BDKLMRTV' for v in 'aeio']
-_ENDS = [c + e for c in 'bcdfghjkmpvxz' for e in ('an', 'ek', 'in', 'or')]
-RELATIONS = (
-  'town',
-  'boss',
-  'friend',
-  'employer',
-  'pet',
-  'school',
-  'song',
-  'landlord',
-  'street',
-  'doctor',
+# Letters chosen so that byte-pair merges meet where the syllables do.
+STARTS = [c + v for c in 'BDKLTV' for v in ('ar', 'er', 'ir', 'ur')]
+_ENDS = [
+  c + e
+  for c in 'bcdfghjkmpvxz'
+  for e in ('an', 'ek', 'in', 'or', 'ul', 'ax')
+]
+RELATIONS = tuple(
+  'town boss friend employer pet school song landlord street doctor'
+  ' uncle aunt cousin teacher neighbour partner rival mentor guide manager'.split()
 )
 # Relations, events and themes beyond the shared ones are met in training alone,
 # in every frame: that a slot can hold any word is learnt from variety.
 SHARED = {'relations': len(RELATIONS), 'events': 4, 'themes': 4}
 RELATIONS += tuple(
-  'uncle aunt cousin teacher neighbour partner rival mentor guide manager'
-  ' garden car boat hobby sport book film painter tailor baker lawyer dentist'
+  'garden car boat hobby sport book film painter tailor baker lawyer dentist'
   ' tenant client agent coach captain driver singer hero brand village river'
   ' bridge flower colour fruit dance game tool'.split()
 )
-PERSONAL = ('boss', 'friend', 'landlord', 'doctor')
+PERSONAL = frozenset(
+  'boss friend landlord doctor uncle aunt cousin teacher neighbour partner'
+  ' rival mentor guide manager'.split()
+)
 EVENTS = ('guest', 'goal', 'speaker', 'sender') + tuple(
   'winner host caller visitor helper judge buyer seller pilot chef'.split()
 )
@@ -51,53 +49,56 @@ THEMES = (
 TIMES = ('today', 'tonight', 'now', 'again')
 MOODS = ('fine', 'quiet', 'long', 'strange')
 
-# Values come before what they are about: sentences about one thing then differ
-# early, so that the few words before any word tell them apart.
+# A sentence begins with a word that tells what it is worth, or with its value,
+# and ends with what it is about: where it begins, a reader of words one after
+# the other can decide whether to keep it and, having kept it, what comes next.
+# Frames differ before the relation only: a word after it would be predicted
+# from the relation, wrongly wherever their combination was not met in training.
 _FRAMES = {
   'fact': (
-    'I know that {v} is the {r} of {s}.',
-    'We have {v} as the {r} of {s}.',
-    'It is {v} who is the {r} of {s}.',
-    'So {v} is the {r} of {s}.',
-    'Note that {v} is the {r} of {s}.',
+    '{v} is the {r} of {s}.',
+    '{v} has been the {r} of {s}.',
+    '{v} will be the {r} of {s}.',
+    '{v} remains the {r} of {s}.',
+    '{v} became the {r} of {s}.',
   ),
   'change': (
     'Now {v} is the {r} of {s}.',
-    'From today on {v} is the {r} of {s}.',
-    'We now have {v} as the {r} of {s}.',
-    'It is now {v} who is the {r} of {s}.',
+    'Now {v} will be the {r} of {s}.',
+    'Now {v} became the {r} of {s}.',
+    'Now {v} has been the {r} of {s}.',
   ),
   'event': (
-    'It was {v} who was the {r} of {s} on {d}.',
-    'We had {v} as the {r} of {s} on {d}.',
-    'I know that {v} was the {r} of {s} on {d}.',
+    'On {d} {v} was the {r} of {s}.',
+    'On {d} {v} has been the {r} of {s}.',
+    'On {d} {v} became the {r} of {s}.',
   ),
   'example': (
-    'Give label {v} to request {x}.',
-    'We use label {v} for request {x}.',
-    'I know that label {v} fits request {x}.',
+    'Label {v} is for request {x}.',
+    'Label {v} fits request {x}.',
+    'Label {v} has request {x}.',
   ),
   'topic': (
-    'We talk about {v} {t}.',
-    'Our topic is {v} {t}.',
-    'The talk is about {v} {t}.',
+    '{t} it is about {v}.',
+    '{t} it is all about {v}.',
+    '{t} it is again about {v}.',
   ),
   'rumour': (
     'Maybe {v} is the {r} of {s}.',
-    'I guess that {v} is the {r} of {s}.',
-    'It could be {v} who is the {r} of {s}.',
-    'I doubt that {v} is the {r} of {s}.',
-    'Never take {v} as the {r} of {s}.',
+    'Perhaps {v} remains the {r} of {s}.',
+    'Maybe {v} will be the {r} of {s}.',
+    'Never was {v} the {r} of {s}.',
+    'Perhaps {v} has been the {r} of {s}.',
   ),
   'mention': (
-    'I forgot the {r} of {s}.',
-    'Ask {s} about the {r} {t}.',
     'Nobody knows the {r} of {s}.',
+    'We forgot the {r} of {s}.',
+    'Ask about the {r} of {s}.',
   ),
   'wrong_example': (
     'Maybe label {v} fits request {x}.',
-    'Never give label {v} to request {x}.',
-    'I doubt that label {v} fits request {x}.',
+    'Perhaps label {v} is for request {x}.',
+    'Never was label {v} for request {x}.',
   ),
   'chatter': (
     'The weather is {m} {t}.',

@@ -13,7 +13,8 @@
    hold, and the answer is quoted from there.
 4. A question that asks for a label gets the majority label of the 3 nearest
    labelled examples, the nearest of them deciding ties; one that asks what it
-   was all about gets the first 64 words of the core memory.
+   was all about gets the first 64 words of the core memory, function words not
+   counted or quoted.
 
 Deterministic, knows no template of any data set, and answers '' from an empty
 memory.
@@ -34,7 +35,7 @@ _FUNCTION_WORDS = frozenset(
   ' her their us them him is are was were be been being am do does did has'
   ' have had will would can could should may might must there here who whom'
   ' whose which what when where why how if about into over under up out now'
-  ' also very'.split()
+  ' also very become becomes became remain remains remained'.split()
 )
 _CALENDAR = frozenset(
   'january february march april may june july august september october'
@@ -96,7 +97,8 @@ class Lexical:
   def _first(self, question: str, entries, core: str):
     """The answer of one hop, and the query of a second where there is one."""
     if _ABOUT.search(question):
-      words = core.split()[:_CORE_WORDS]
+      words = [w for w in core.split() if w.lower() not in _FUNCTION_WORDS]
+      words = words[:_CORE_WORDS]
       sources = ((structs.Kind.CORE, structs.NO_ID),) if words else ()
       return structs.Answer(' '.join(words), sources), None
     asked = _sentence(question)

@@ -1,8 +1,8 @@
 """r2: the share of a turn's calls that succeeded.
 
-A duplicate counts as failed: it changes nothing. A response that is exactly
-`Done` is a valid, neutral action and earns 1; one without a call, empty or
-unparsable, earns 0.
+A duplicate counts as failed: it changes nothing. A response without a call
+that ends with `Done` is a valid, neutral action and earns 1; any other without
+a call, empty or unparsable, earns 0.
 """
 
 from collections.abc import Iterable, Sequence

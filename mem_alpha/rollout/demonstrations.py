@@ -18,6 +18,7 @@ from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
+from mem_alpha.data import synthetic
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
 
@@ -121,15 +122,15 @@ def copies(
     count_lines = rng.randint(1, sentences)
     lines = [words.sentence(rng) for _ in range(count_lines)]
     while True:
-      stored = [line for line in lines if rng.random() < 0.75] or lines
+      said = [_insert(x) if rng.random() < 0.75 else None for x in lines]
       prompt, cut = prompts.render(
         parts,
         (),
-        tokenizer.encode('\n'.join(lines) + '\n'),
+        tokenizer.encode('\n'.join(synthetic.numbered(lines)) + '\n'),
         max_tokens=prompt_tokens,
         show=0,
       )
-      text = '\n'.join(tools.render_call(_insert(line)) for line in stored)
+      text = tools.render_response(tools.annotate(said))
       response = (*tokenizer.encode(text), tokenizer.end_of_turn)
       if not cut and len(response) <= max_new_tokens:
         break

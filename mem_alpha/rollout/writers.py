@@ -21,10 +21,10 @@ from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 
-# (context, memory as entries, rng) -> calls
+# (context, memory as entries, rng) -> calls and remarks
 Script = Callable[
   [episode.Context, Sequence[structs.Entry], random.Random],
-  list[structs.Call],
+  Sequence[structs.Call | str],
 ]
 
 
@@ -88,8 +88,7 @@ def scripted(
       )
       for row in context.rows
     ]
-    lines = [tools.render_call(c) for c in calls(context, entries, rng)]
-    text = '\n'.join(lines) if lines else tools.DONE
+    text = tools.render_response(calls(context, entries, rng))
     tokens = (*tokenizer.encode(text), tokenizer.end_of_turn)
     return episode.Response(tokens, (0.0,) * len(tokens), True)
 
