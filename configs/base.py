@@ -81,8 +81,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.reward.calls = 1.0  # weight of the share of valid calls
   c.reward.compression = 0.05  # beta
   c.reward.content = 0.1  # gamma
-  c.reward.blame = 0.3  # of that credit, for entries that gave a wrong answer
-  c.reward.evidence = 0.0  # credit to the chunks an answer was quoted from
+  c.reward.token_price = 1e-3  # score that one memory token must be worth
 
   c.warm = config_dict.ConfigDict()
   c.warm.copy_steps = 0  # steps on copying scrambled sentences, before all
@@ -104,6 +103,8 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.grpo.rollouts = 8  # rollouts per instance
   c.grpo.group = 'chunk'  # peers of a turn: chunk, instance or rollout
   c.grpo.std = True  # divide advantages by the group's deviation
+  c.grpo.evidence = 0.0  # weight of the credit to calls that answers came from
+  c.grpo.blame = 1.0  # of that credit, for entries that gave a wrong answer
   c.grpo.clip_low = 0.2  # clip width below 1
   c.grpo.clip_high = 0.2  # clip width above 1
   c.grpo.dual_clip = config_dict.placeholder(float)  # bound for A < 0
@@ -127,7 +128,6 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.eval = config_dict.ConfigDict()
   c.eval.every = 10  # GRPO steps between validations
   c.eval.validation = 64  # instances that choose the checkpoint
-  c.eval.token_price = 1e-3  # score that one memory token must be worth
   c.eval.test = 128  # instances of the final table
   c.eval.batch = 64  # episodes at a time
 

@@ -279,8 +279,6 @@ def weights(config) -> total.Weights:
     calls=r.calls,
     compression=r.compression,
     content=r.content,
-    evidence=r.evidence,
-    blame=r.blame,
   )
 
 

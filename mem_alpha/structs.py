@@ -106,6 +106,7 @@ class Entry:
   created: int  # chunk index of its first version
   updated: int  # chunk index of its newest version
   order: int  # newer entries have larger values
+  tokens: int = 0  # length of the text in the run's tokenizer
 
 
 @dataclasses.dataclass(frozen=True)

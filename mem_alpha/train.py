@@ -215,34 +215,61 @@ class _Trainer:
         parts.reader,
       )
     turns, rewards = score.rewards(rollouts, build.weights(config))
+    credits = score.credits(
+      rollouts, blame=config.grpo.blame, price=config.reward.token_price
+    )
     adv_B = self._advantages(turns, rewards)
+    token_advs = self._token_advantages(turns, adv_B, credits)
     with self.timer.phase('update'):
-      figures = self._policy_updates(turns, adv_B)
-    self._write_turns(rollouts, turns, rewards, adv_B)
+      figures = self._policy_updates(turns, token_advs)
+    self._write_turns(rollouts, turns, rewards, adv_B, credits)
     shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
+    shares['reward/evidence'] = float(np.mean([sum(c) for c in credits]))
     return {**shares, **score.rates(rollouts), **figures}
 
   def _advantages(self, turns, rewards) -> np.ndarray:
     """Group-relative advantages; 0 for turns that cannot be rewarded."""
     g = self.config.grpo
     row_B = np.array([turn.row for turn in turns])
-    adv_B = np.asarray(
-      advantage.of_turns(
-        np.nan_to_num(rewards.total_B).astype(np.float32),
-        rewards.usable_B.astype(np.float32),
-        instance_B=row_B // g.rollouts,
-        rollout_B=row_B % g.rollouts,
-        chunk_B=np.array([turn.chunk for turn in turns]),
-        by=g.group,
-        std=g.std,
+    return self._shuffled(
+      np.asarray(
+        advantage.of_turns(
+          np.nan_to_num(rewards.total_B).astype(np.float32),
+          rewards.usable_B.astype(np.float32),
+          instance_B=row_B // g.rollouts,
+          rollout_B=row_B % g.rollouts,
+          chunk_B=np.array([turn.chunk for turn in turns]),
+          by=g.group,
+          std=g.std,
+        )
       )
     )
-    if g.shuffle_advantages:
-      rng = np.random.default_rng([self.config.seed, self.step])
-      adv_B = rng.permutation(adv_B)
-    return adv_B
 
-  def _policy_updates(self, turns, adv_B) -> dict[str, float]:
+  def _token_advantages(self, turns, adv_B, credits) -> list[np.ndarray]:
+    """That of its turn for each token, and of its call on top of it."""
+    g = self.config.grpo
+    instances = [turn.row // g.rollouts for turn in turns]
+    adv_C = advantage.of_calls(
+      np.concatenate([[0.0], *credits]),  # never empty
+      np.concatenate([[-1], np.repeat(instances, list(map(len, credits)))]),
+    )
+    adv_C = g.evidence * self._shuffled(adv_C[1:])
+    result, first = [], 0
+    for turn, adv, credit in zip(turns, adv_B, credits):
+      # The last one is for tokens of no call, which have number -1.
+      own = np.append(adv_C[first : first + len(credit)], 0)
+      result.append(adv + own[np.array(turn.token_calls, int)])
+      first += len(credit)
+    return result
+
+  def _shuffled(self, values: np.ndarray) -> np.ndarray:
+    """The values; in random order in the control that destroys the credit."""
+    if not self.config.grpo.shuffle_advantages:
+      return values
+    rng = np.random.default_rng([self.config.seed, self.step])
+    return rng.permutation(values)
+
+  def _policy_updates(self, turns, token_advs) -> dict[str, float]:
     """`grpo.updates` optimiser steps, each on its own part of the turns."""
     config = self.config
     rng = np.random.default_rng([self.config.seed, self.step, 1])
@@ -256,7 +283,7 @@ class _Trainer:
         shape=build.batch_shape(config),
         pad=self.parts.tokenizer.pad,
         logps=[turns[t].response.logp for t in chosen],
-        advantages=adv_B[chosen],
+        advantages=[token_advs[t] for t in chosen],
       )
       collected.append(
         self._update(parts, self.grpo_tx, build.policy_update(config))
@@ -268,11 +295,13 @@ class _Trainer:
       for name in collected[0]
     }
 
-  def _write_turns(self, rollouts, turns, rewards, adv_B):
+  def _write_turns(self, rollouts, turns, rewards, adv_B, credits):
     """Some sampled trajectories; prompts stay out, they quote the source."""
     R, lines = self.config.grpo.rollouts, []
     shown = [i * R for i in range(self.config.log.turns)]
-    for turn, reward, adv in zip(turns, rewards.total_B, adv_B):
+    for turn, reward, adv, credit in zip(
+      turns, rewards.total_B, adv_B, credits
+    ):
       if turn.row in shown:
         lines.append(
           dict(
@@ -286,6 +315,7 @@ class _Trainer:
             statuses=[status.name for status in turn.statuses],
             reward=float(reward),
             advantage=float(adv),
+            credit=credit,
           )
         )
     files.write_text(
@@ -318,10 +348,10 @@ class _Trainer:
     return {name: value for name, value in row.items() if np.isfinite(value)}
 
   def _selection(self, figures) -> float:
-    """What validation maximises: answers, less beta times the memory."""
+    """What validation maximises: answers, less the price of the memory."""
     return (
       figures['mean']
-      - self.config.eval.token_price * (figures['memory_tokens'])
+      - self.config.reward.token_price * figures['memory_tokens']
     )
 
   def _record(self, phase, validated, figures):

@@ -44,15 +44,19 @@ def parse(
   # Not splitlines: JSON strings may hold its other line breaks unescaped.
   lines = [_untag(line) for line in text.split('\n')]
   calls = []
-  for number, line in enumerate(lines, start=1):
-    if not line.startswith('{'):
-      continue
-    cut = not finished and number == len(lines)
-    call = _parse_line(line, cut=cut, enabled=enabled)
+  for number in call_lines(text):
+    cut = not finished and number == len(lines) - 1
+    call = _parse_line(lines[number], cut=cut, enabled=enabled)
     if len(calls) >= max_calls:
       call = dataclasses.replace(call, status=structs.Status.EXCESS)
     calls.append(call)
   return calls
+
+
+def call_lines(text: str) -> list[int]:
+  """Number of the line, from 0, of each call that `parse` returns."""
+  lines = enumerate(text.split('\n'))
+  return [number for number, line in lines if _untag(line).startswith('{')]
 
 
 def _untag(line: str) -> str:

@@ -98,7 +98,12 @@ def render_call(call: structs.Call) -> str:
 def annotate(
   calls: Sequence[structs.Call | None],
 ) -> list[structs.Call | str]:
-  """A call or None per line of a chunk -> calls with remarks between them."""
+  """A call or None per line of a chunk -> the lines of a response.
+
+  Each line's number comes before what is done with it. A small model that
+  imitates this always knows what to read next, and whether to store it is the
+  choice of one token, made where the line begins.
+  """
   lines = []
   for number, call in enumerate(calls, start=1):
     lines += [f'{number}{_SKIP}'] if call is None else [f'{number}', call]

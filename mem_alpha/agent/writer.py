@@ -4,9 +4,7 @@ They read the generator's notes, never a question. `imperfect` decides
 independently for each sentence: it leaves out a fact, stores small talk, and
 inserts where it should update, each with its own probability; it never writes
 a malformed call, and it updates only entries that the prompt shows, so that a
-model can learn to do the same. It goes through a chunk line by line and says
-where it is: a model that imitates it always knows what comes next, and whether
-to store that is the choice of one token. `perfect` stores all facts, current,
+model can learn to do the same. `perfect` stores all facts, current,
 and nothing else. `sample_sentences` is the teacher for text without notes.
 """
 
@@ -16,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import structs
-from mem_alpha.agent import tools
 
 # A topic stands in core as it does in chunks, after a space and `about`: what
 # has to be copied is then found by the words before it.
@@ -48,8 +45,8 @@ def write(
   slots: Slots,
   habits: Habits,
   rng: random.Random,
-) -> list[structs.Call | str]:
-  """The lines of one response, in the order of the sentences.
+) -> list[structs.Call | None]:
+  """What each line of a chunk leads to; None passes over it.
 
   `visible` are the entries that the writer may update, `slots` what earlier
   notes (and those of this chunk) were about.
@@ -81,7 +78,7 @@ def write(
         calls[pending[note.slot]] = None  # not stored yet: no id to update
       calls[place] = _insert(note)
       pending[note.slot] = place
-  return tools.annotate(calls)
+  return calls
 
 
 def sample_sentences(

@@ -11,9 +11,7 @@ import math
 # Letters chosen so that byte-pair merges meet where the syllables do.
 STARTS = [c + v for c in 'BDKLTV' for v in ('ar', 'er', 'ir', 'ur')]
 _ENDS = [
-  c + e
-  for c in 'bcdfghjkmpvxz'
-  for e in ('an', 'ek', 'in', 'or', 'ul', 'ax')
+  c + e for c in 'bcdfghjkmpvxz' for e in ('an', 'ek', 'in', 'or', 'ul', 'ax')
 ]
 RELATIONS = tuple(
   'town boss friend employer pet school song landlord street doctor'

@@ -39,20 +39,12 @@ def rewards(
 ) -> tuple[list[episode.Turn], total.Rewards]:
   """All turns of a batch, row by row, and the reward of each."""
   turns = []
-  names = ('answer', 'calls', 'compression', 'content', 'evidence')
+  names = ('answer', 'calls', 'compression', 'content')
   parts = {name: [] for name in names}
   for row, instance in enumerate(rollouts.instances):
     if instance is None:
       continue
-    marks = answers(rollouts, row)
-    r1, _ = answer_reward.reward(marks)
-    credit = evidence_reward.reward(
-      marks,
-      rollouts.answers[row],
-      _written(rollouts, row),
-      chunks=len(instance.chunks),
-      blame=weights.blame,
-    )
+    r1, _ = answer_reward.reward(answers(rollouts, row))
     r3 = compression_reward.reward(
       rollouts.memory_tokens[row], rollouts.chunk_tokens[row]
     )
@@ -60,7 +52,6 @@ def rewards(
       turns.append(turn)
       parts['answer'].append(r1)
       parts['compression'].append(float(r3))
-      parts['evidence'].append(credit[turn.chunk])
       parts['calls'].append(
         calls_reward.reward(turn.statuses, done=parser.is_done(turn.text))
       )
@@ -68,18 +59,41 @@ def rewards(
   return turns, total.combine(weights, **parts)
 
 
-def _written(rollouts: episode.Rollouts, row: int):
-  """Which chunks wrote each live entry: core grows with every call on it."""
-  core = [
-    turn.chunk
-    for turn in rollouts.turns[row]
-    for call, status in zip(turn.calls, turn.statuses)
-    if status == structs.Status.OK and call.kind == structs.Kind.CORE
-  ]
-  return {
-    (e.kind, e.uid): core if e.kind == structs.Kind.CORE else [e.updated]
-    for e in rollouts.entries[row]
-  }
+def credits(
+  rollouts: episode.Rollouts, *, blame: float, price: float
+) -> list[list[float]]:
+  """Evidence credit of each call, for the turns in the order of `rewards`."""
+  result = []
+  for row, instance in enumerate(rollouts.instances):
+    if instance is None:
+      continue
+    entries = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
+    worth = evidence_reward.credit(
+      answers(rollouts, row),
+      rollouts.answers[row],
+      _written(rollouts.turns[row], entries),
+      entries,
+      blame=blame,
+      price=price,
+    )
+    result += [
+      [worth.get((turn.chunk, c), 0.0) for c in range(len(turn.calls))]
+      for turn in rollouts.turns[row]
+    ]
+  return result
+
+
+def _written(turns: Sequence[episode.Turn], live):
+  """Which calls wrote each live entry: core grows with every call on it."""
+  written = {source: [] for source in live}
+  for turn in turns:
+    for c, (call, status) in enumerate(zip(turn.calls, turn.statuses)):
+      source = (call.kind, turn.uids[c])
+      if status == structs.Status.OK and source in written:
+        if call.kind != structs.Kind.CORE:
+          written[source].clear()  # a new version replaces the one before
+        written[source].append((turn.chunk, c))
+  return written
 
 
 def rates(rollouts: episode.Rollouts) -> dict[str, float]:

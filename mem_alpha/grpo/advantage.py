@@ -47,6 +47,25 @@ def of_turns(
   return group_relative(reward_B, group_B, weight_B, std=std, **size)
 
 
+def of_calls(credit_C, group_C, eps: float = 1e-6) -> np.ndarray:
+  """Credit of each call above its baseline, over the group's scale.
+
+  A call competes with not being made, which is worth nothing: the baseline is
+  0. Where the average call of the group is worth less than that, it is the
+  baseline, or a writer that stores much of the wrong would learn to store
+  nothing before it learns what. The scale is the root mean square; equal
+  credits of 0 or less give exactly zero.
+  """
+  credit_C = np.asarray(credit_C, np.float32)
+  _, group_C, count_G = np.unique(
+    group_C, return_inverse=True, return_counts=True
+  )
+  mean_G = np.bincount(group_C, credit_C) / np.maximum(count_G, 1)
+  above_C = credit_C - np.minimum(mean_G, 0)[group_C]
+  scale_G = np.sqrt(np.bincount(group_C, above_C**2) / np.maximum(count_G, 1))
+  return (above_C / (scale_G[group_C] + eps)).astype(np.float32)
+
+
 def group_ids(*, by: str, instance_B, rollout_B, chunk_B) -> np.ndarray:
   """Dense ids of the groups that rewards are compared within."""
   if by not in GROUPINGS:

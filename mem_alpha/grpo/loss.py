@@ -1,6 +1,6 @@
 """Losses on log-probabilities of responses: arrays in, (loss, metrics) out.
 
-The policy loss is PPO's clipped objective with one advantage per turn (GRPO,
+The policy loss is PPO's clipped objective (GRPO,
 arXiv 2402.03300, equation 3, without its KL term) and the two clip widths of
 DAPO (arXiv 2503.14476, section 3.1). Supervised fine-tuning is the mean
 negative log-probability of the same tokens.
@@ -37,7 +37,7 @@ def totals(response_BN, weight_B) -> Totals:
 def policy_loss(
   logp_BN,
   old_logp_BN,
-  adv_B,
+  adv_BN,
   response_BN,
   weight_B,
   *,
@@ -47,7 +47,7 @@ def policy_loss(
   aggregation: str,
   total: Totals | None = None,
 ):
-  """Clipped policy gradient.
+  """Clipped policy gradient; GRPO's advantage is one for all tokens of a turn.
 
   `dual_clip` bounds the loss of a token with a negative advantage at that
   multiple of it (arXiv 1912.09729, section 3.3); None is off.
@@ -59,12 +59,11 @@ def policy_loss(
   log_ratio_BN = jnp.clip(log_ratio_BN, -MAX_LOG_RATIO, MAX_LOG_RATIO)
   ratio_BN = jnp.exp(log_ratio_BN)
   bounded_BN = jnp.clip(ratio_BN, 1 - clip_low, 1 + clip_high)
-  adv_B1 = adv_B[:, None]
-  free_BN = ratio_BN * adv_B1
-  gain_BN = jnp.minimum(free_BN, bounded_BN * adv_B1)
+  free_BN = ratio_BN * adv_BN
+  gain_BN = jnp.minimum(free_BN, bounded_BN * adv_BN)
   if dual_clip is not None:
-    floor_BN = jnp.maximum(gain_BN, dual_clip * adv_B1)
-    gain_BN = jnp.where(adv_B1 < 0, floor_BN, gain_BN)
+    floor_BN = jnp.maximum(gain_BN, dual_clip * adv_BN)
+    gain_BN = jnp.where(adv_BN < 0, floor_BN, gain_BN)
   share_BN = _share(response_BN, weight_B, total, aggregation)
   return -(share_BN * gain_BN).sum(), {
     'ratio/mean': _mean(ratio_BN, trained_BN, total),

@@ -154,7 +154,7 @@ def _loss(params, part, *, total, cfg, spec):
     loss, metrics = losses.policy_loss(
       logp_BN,
       part.logp_BN,
-      part.advantage_B,
+      part.advantage_BN,
       response_BN,
       weight_B,
       clip_low=spec.clip_low,

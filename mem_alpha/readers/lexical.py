@@ -1,6 +1,7 @@
 """A reader without a model: it ranks sentences and quotes a few words.
 
-1. BM25 ranks the sentences of the entries that the search returned. Where
+1. BM25 ranks the sentences of the entries that the search returned, by the
+   content words of the question: a rare function word tells nothing. Where
    several match the same content words of it, the newest entry's is taken.
    A sentence must hold a content word of the question, and at least half of
    its names if it has any.
@@ -173,7 +174,7 @@ class Lexical:
         sum(
           idf[w] * s.counts[w] * (self.k1 + 1) / (s.counts[w] + norm)
           for w in asked.words
-          if w in s.counts
+          if w in s.counts and w in asked.content
         )
       )
     return idf, scores

@@ -1,38 +1,45 @@
-"""Credit to the chunks that wrote what an answer was quoted from.
+"""Credit to the calls that wrote what an answer was quoted from.
 
-The mean over questions (r1) is one number for all turns of a rollout, so each
-turn is also praised and blamed for what the others did. Memory knows better: an
-answer names the entries it came from, and an entry the chunk that wrote it.
+The mean over questions (r1) is one number for all calls of a rollout, so each
+is also praised and blamed for what the others did. Memory knows better: an
+answer names the entries it came from, and an entry the call that wrote it.
 Each answer passes s - blame (1 - s), s being its score, in equal parts to its
-entries and on to their chunks. Evidence-anchored attribution as in Fine-Mem
-(arXiv 2601.08435), with blame for wrong answers added: without it nothing
-speaks against an entry that misleads the reader, with too much of it a writer
-that still makes mistakes learns to write nothing.
+entries and on to their calls; each entry costs `price` per token. Summed over
+all calls this is r1 (less the blame, and answers without a source) minus the
+price of the memory. Evidence-anchored attribution as in Fine-Mem (arXiv
+2601.08435), down to the call, with blame for wrong answers: without it nothing
+speaks against an entry that misleads the reader.
 """
 
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import structs
 
+Source = tuple[structs.Kind, int]
+Place = tuple[int, int]  # chunk, and which of its calls
 
-def reward(
+
+def credit(
   scores: Sequence[float],
   answers: Sequence[structs.Answer],
-  written: Mapping[tuple[structs.Kind, int], Sequence[int]],
+  written: Mapping[Source, Sequence[Place]],
+  tokens: Mapping[Source, int],
   *,
-  chunks: int,
   blame: float,
-) -> list[float]:
-  """Credit per chunk. `written` says which chunks wrote an entry's text.
+  price: float,
+) -> dict[Place, float]:
+  """Credit per call, in units of r1; calls that nothing is left of are absent.
 
-  An entry has one such chunk; core, which grows, has all that changed it.
+  `written` says which calls wrote an entry's text, `tokens` how long it is. An
+  entry has one such call; core, which grows, has all that changed it.
   """
-  credit = [0.0] * chunks
+  worth = {source: -price * count for source, count in tokens.items()}
   for score, answer in zip(scores, answers, strict=True):
     for source in answer.sources:
-      writers = written[source]
-      worth = score - blame * (1 - score)
-      share = worth / len(scores) / len(answer.sources)
-      for chunk in writers:
-        credit[chunk] += share / len(writers)
-  return credit
+      share = (score - blame * (1 - score)) / len(scores) / len(answer.sources)
+      worth[source] += share
+  result: dict[Place, float] = {}
+  for source, value in worth.items():
+    for place in written[source]:
+      result[place] = result.get(place, 0.0) + value / len(written[source])
+  return result

@@ -1,4 +1,4 @@
-"""r = r1 + calls r2 + compression r3 + content r4 + evidence e, by `Weights`.
+"""r = r1 + calls r2 + compression r3 + content r4, by `Weights`.
 
 One reward per turn. r1 and r3 belong to a rollout and are the same for all its
 turns. All parts are kept, unweighted, for the log.
@@ -12,13 +12,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-  """Weights of r2, r3 (beta), r4 (gamma) and evidence; r1 has weight 1."""
+  """Weights of r2, r3 (beta) and r4 (gamma); r1 has weight 1."""
 
   calls: float = 1.0
   compression: float
   content: float
-  evidence: float = 0.0
-  blame: float = 0.0  # for the entries of wrong answers, see evidence.py
 
   def __post_init__(self):
     for name, value in dataclasses.asdict(self).items():
@@ -35,7 +33,6 @@ class Rewards:
   calls_B: np.ndarray
   compression_B: np.ndarray
   content_B: np.ndarray
-  evidence_B: np.ndarray
 
   @property
   def usable_B(self) -> np.ndarray:
@@ -53,29 +50,26 @@ class Rewards:
 
 
 def combine(
-  weights: Weights, *, answer, calls, compression, content, evidence=None
+  weights: Weights, *, answer, calls, compression, content
 ) -> Rewards:
   """Adds the parts, each with a number per turn.
 
   A turn that stored nothing has no content score (None or NaN): the term is
   left out of its sum and the turn out of the mean.
   """
-  if evidence is None:
-    evidence = np.zeros(np.shape(answer))
   parts = [
     np.asarray(part, np.float64)  # None becomes NaN
-    for part in (answer, calls, compression, content, evidence)
+    for part in (answer, calls, compression, content)
   ]
   if len({part.shape for part in parts}) > 1:
     raise ValueError(
       f'Reward parts differ in shape: {[part.shape for part in parts]}.'
     )
-  answer_B, calls_B, compression_B, content_B, evidence_B = parts
+  answer_B, calls_B, compression_B, content_B = parts
   total_B = (
     answer_B
     + weights.calls * calls_B
     + weights.compression * compression_B
     + weights.content * np.nan_to_num(content_B)
-    + weights.evidence * evidence_B
   )
   return Rewards(total_B, *parts)

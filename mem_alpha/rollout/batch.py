@@ -37,7 +37,7 @@ class Packed:
   place_BN: jax.Array  # where in [R * M] the tokens of each turn are
   response_valid_BN: jax.Array
   logp_BN: jax.Array  # of the sampler, under its temperature
-  advantage_B: jax.Array
+  advantage_BN: jax.Array
   weight_B: jax.Array  # 0 = no turn
 
 
@@ -86,7 +86,7 @@ def pack(
   shape: Shape,
   pad: int,
   logps: Sequence[Sequence[float]] | None = None,
-  advantages: Sequence[float] | None = None,
+  advantages: Sequence[Sequence[float]] | None = None,
 ) -> list[Packed]:
   """Micro-batches that hold every turn once, as host arrays.
 
@@ -101,7 +101,9 @@ def pack(
   if [len(logp) for logp in logps] != [len(r) for r in responses]:
     raise ValueError('each sampled token needs exactly one log-prob')
   if advantages is None:
-    advantages = [0.0] * len(prompts)
+    advantages = [[0.0] * len(response) for response in responses]
+  if [len(a) for a in advantages] != [len(r) for r in responses]:
+    raise ValueError('each response token needs exactly one advantage')
   batches = plan(
     [len(prompt) for prompt in prompts],
     [len(response) for response in responses],
@@ -121,7 +123,7 @@ def _fill(rows, prompts, responses, logps, advantages, shape, pad) -> Packed:
   before_RM, target_RM = np.zeros((2, R, M), np.int32)
   place_BN = np.zeros((B, N), np.int32)
   valid_BN, logp_BN = np.zeros((B, N), bool), np.zeros((B, N), np.float32)
-  advantage_B, weight_B = np.zeros((2, B), np.float32)
+  advantage_BN, weight_B = np.zeros((B, N), np.float32), np.zeros(B, np.float32)
   b = 0
   for r, turns in enumerate(rows):
     column = place = 0
@@ -135,7 +137,7 @@ def _fill(rows, prompts, responses, logps, advantages, shape, pad) -> Packed:
       place_BN[b, :n] = r * M + place + np.arange(n)
       valid_BN[b, :n] = True
       logp_BN[b, :n] = logps[turn]
-      advantage_B[b], weight_B[b] = advantages[turn], 1
+      advantage_BN[b, :n], weight_B[b] = advantages[turn], 1
       column, place, b = column + len(text), place + n, b + 1
   return Packed(
     tokens_RL=tokens_RL,
@@ -145,7 +147,7 @@ def _fill(rows, prompts, responses, logps, advantages, shape, pad) -> Packed:
     place_BN=place_BN,
     response_valid_BN=valid_BN,
     logp_BN=logp_BN,
-    advantage_B=advantage_B,
+    advantage_BN=advantage_BN,
     weight_B=weight_B,
   )
 

@@ -79,6 +79,8 @@ class Turn:
   text: str
   calls: list[structs.Call]
   statuses: list[structs.Status]
+  uids: list[int]  # of the entry that an accepted call acted on, else NO_ID
+  token_calls: list[int]  # which call each response token belongs to, or -1
   grounded: list[bool]  # one per accepted insert or update
   cut_tokens: int  # chunk tokens that did not fit the prompt
 
@@ -171,7 +173,7 @@ class Runner:
     new = {}
     for i, context in enumerate(contexts):
       if context is not None:
-        text, calls = self._parse(responses[i])
+        text, calls, token_calls = self._parse(responses[i])
         new[i] = Turn(
           row=i,
           chunk=chunk,
@@ -180,6 +182,8 @@ class Runner:
           text=text,
           calls=calls,
           statuses=[call.status for call in calls],
+          uids=[structs.NO_ID] * len(calls),
+          token_calls=token_calls,
           grounded=[],
           cut_tokens=cuts[i],
         )
@@ -206,7 +210,19 @@ class Runner:
       max_calls=self.spec.max_calls,
       enabled=self.spec.limits.enabled,
     )
-    return text, calls
+    call_of = {line: c for c, line in enumerate(parser.call_lines(text))}
+    lines = self._token_lines(ids)
+    token_calls = [call_of.get(line, -1) for line in lines]
+    return text, calls, token_calls + [-1] * (len(response.tokens) - len(ids))
+
+  def _token_lines(self, ids: Sequence[int]) -> list[int]:
+    """The line, from 0, that each token ends on (its own break not counted)."""
+    line, lines = 0, []
+    for token in ids:
+      text = self._decode((token,))
+      lines.append(line + text.rstrip('\n').count('\n'))
+      line += text.count('\n')
+    return lines
 
   def _apply(self, memory, turns: dict[int, Turn], chunk: int):
     """Executes the well-formed calls and writes their statuses back."""
@@ -232,13 +248,14 @@ class Runner:
       self.spec.turn_tokens,
       self.spec.turn_tokens,
     )
-    memory, status_BO, _ = memory_ops.apply_turn(
+    memory, status_BO, uid_BO = memory_ops.apply_turn(
       memory, packed, chunk, limits=self.spec.limits
     )
-    status_BO = np.asarray(status_BO)
+    status_BO, uid_BO = np.asarray(status_BO), np.asarray(uid_BO)
     for i, turn in turns.items():
       for o, place in enumerate(places[i]):
         turn.statuses[place] = structs.Status(int(status_BO[i, o]))
+        turn.uids[place] = int(uid_BO[i, o])
     return memory
 
   def _search(self, memory, entries, queries: base.Queries) -> base.Hits:
@@ -280,6 +297,7 @@ class Runner:
         row.created,
         row.updated,
         row.order,
+        len(row.tokens),
       )
       for row in rows
     ]

@@ -113,7 +113,7 @@ def annotated(habits: script.Habits, *, show: int | None) -> Script:
       for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
       for e in _newest([e for e in entries if e.kind == kind], show)
     ]
-    return script.write(
+    found = script.write(
       notes[context.chunk],
       core=core,
       visible=visible,
@@ -121,6 +121,7 @@ def annotated(habits: script.Habits, *, show: int | None) -> Script:
       habits=habits,
       rng=rng,
     )
+    return tools.annotate(found)
 
   return calls
 

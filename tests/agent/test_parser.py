@@ -248,10 +248,11 @@ def test_any_text_gives_one_call_per_brace_line(text):
   ('text', 'done'),
   [
     ('Done', True), ('Done.', False), ('done', False), (' Done', False),
-    ('Done\n', False), ('', False), (f'{INSERT_LINE}\nDone', False),
+    ('Done\n', False), ('', False), (f'{INSERT_LINE}\nDone', True),
+    ('1 Skip\nDone', True), ('Done\n1 Skip', False),
   ],
 )  # fmt: skip
-def test_done_is_one_word_alone(text, done):
+def test_done_is_the_last_line(text, done):
   assert parser.is_done(text) == done
 
 

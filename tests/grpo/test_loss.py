@@ -15,7 +15,7 @@ def random_batch(seed=0, B=5, N=7):
   return dict(
     logp_BN=jnp.asarray(old_logp_BN + 0.3 * rng.normal(size=(B, N))),
     old_logp_BN=jnp.asarray(old_logp_BN),
-    adv_B=jnp.asarray(rng.normal(size=B)),
+    adv_BN=jnp.asarray(rng.normal(size=(B, N))),
     response_BN=jnp.asarray(np.arange(N) < length_B[:, None]),
     weight_B=jnp.ones(B),
   )
@@ -27,7 +27,7 @@ def test_two_tokens_by_hand():
   loss, metrics = losses.policy_loss(
     jnp.log(jnp.array([[0.6, 0.1]])),
     jnp.log(jnp.array([[0.4, 0.2]])),
-    jnp.array([2.0]),
+    jnp.full((1, 2), 2.0),
     jnp.array([[True, True]]),
     jnp.ones(1),
     aggregation='token',
@@ -47,7 +47,7 @@ def test_negative_advantage_clips_below_and_dual_clip_above():
   args = (
     jnp.log(jnp.array([[0.1, 0.5]])),
     jnp.log(jnp.array([[0.2, 0.1]])),
-    jnp.array([-1.0]),
+    jnp.full((1, 2), -1.0),
     jnp.array([[True, True]]),
     jnp.ones(1),
   )
@@ -61,7 +61,8 @@ def test_aggregations_by_hand():
   # Rows of 1 and 3 tokens, each token worth its row's advantage.
   same = jnp.zeros((2, 3))
   response_BN = jnp.array([[1, 0, 0], [1, 1, 1]], bool)
-  args = same, same, jnp.array([4.0, 8.0]), response_BN, jnp.ones(2)
+  worth_BN = jnp.array([[4.0] * 3, [8.0] * 3])
+  args = same, same, worth_BN, response_BN, jnp.ones(2)
   by_token, _ = losses.policy_loss(*args, aggregation='token', **CLIP)
   by_turn, _ = losses.policy_loss(*args, aggregation='turn', **CLIP)
   np.testing.assert_allclose(by_token, -(4 + 3 * 8) / 4)
@@ -90,12 +91,12 @@ def test_at_ratio_one_the_gradient_is_that_of_the_plain_policy(aggregation):
   share_BN = response_BN / response_BN.sum()
   if aggregation == 'turn':
     share_BN = response_BN / response_BN.sum(1, keepdims=True) / 5
-  want_BN = -batch['adv_B'][:, None] * share_BN
+  want_BN = -batch['adv_BN'] * share_BN
   np.testing.assert_allclose(grad_BN, want_BN, rtol=1e-6)
 
 
 def test_zero_advantage_gives_exactly_zero_gradient():
-  batch = {**random_batch(), 'adv_B': jnp.zeros(5)}
+  batch = {**random_batch(), 'adv_BN': jnp.zeros((5, 7))}
   logp_BN = batch.pop('logp_BN')
   grad_BN = jax.grad(
     lambda x_BN: losses.policy_loss(x_BN, aggregation='token', **batch, **CLIP)[
@@ -116,7 +117,7 @@ def test_padding_changes_nothing(aggregation):
   padded = dict(
     logp_BN=garbage(batch['logp_BN'], jnp.inf),
     old_logp_BN=garbage(batch['old_logp_BN'], -jnp.inf),
-    adv_B=jnp.pad(batch['adv_B'], (0, 2), constant_values=7),
+    adv_BN=garbage(batch['adv_BN'], 7),
     # A padding row may even claim to have a response.
     response_BN=jnp.pad(batch['response_BN'], ((0, 2), (0, 3))),
     weight_B=jnp.pad(batch['weight_B'], (0, 2)),

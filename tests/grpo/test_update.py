@@ -40,7 +40,7 @@ def texts():
 
   prompts, responses = [draw(5) for _ in range(7)], [draw(6) for _ in range(7)]
   logps = [rng.uniform(-4, -2, len(r)).tolist() for r in responses]
-  return prompts, responses, logps, rng.normal(size=7)
+  return prompts, responses, logps, [rng.normal(size=len(r)) for r in responses]
 
 
 def make_parts(shape=WHOLE, logps=None, advantages=None):
@@ -122,7 +122,7 @@ def test_gradient_of_a_fresh_batch_is_the_policy_gradient():
   def want(params):
     logp_BN, _ = update.score(params, parts[0], cfg=CFG, spec=POLICY)
     real_BN = parts[0].response_valid_BN
-    worth_BN = parts[0].advantage_B[:, None] * real_BN
+    worth_BN = parts[0].advantage_BN * real_BN
     return -(worth_BN * logp_BN).sum() / real_BN.sum()
 
   policy, metrics = gradients(parts)
@@ -141,7 +141,9 @@ def test_metrics_say_how_far_sampler_and_trainer_are_apart():
 
 
 def test_zero_advantages_give_exactly_zero_gradients():
-  grads, _ = gradients(make_parts(advantages=np.zeros(7)))
+  grads, _ = gradients(
+    make_parts(advantages=[np.zeros(len(r)) for r in texts()[1]])
+  )
   assert_close(grads, jax.tree.map(jnp.zeros_like, grads), atol=0)
 
 
@@ -176,7 +178,7 @@ def test_steps_raise_what_did_well_donate_and_compile_once():
   (part,) = make_parts()
   change_BN = score(params, part)[0] - score(make_params(), part)[0]
   real_BN = part.response_valid_BN
-  assert (change_BN * part.advantage_B[:, None] * real_BN).sum() > 0.1
+  assert (change_BN * part.advantage_BN * real_BN).sum() > 0.1
   assert norms[0] > 0  # later, every token may have reached its clip
   assert all(np.shape(value) == () for value in metrics.values())
 

@@ -269,7 +269,7 @@ def test_facts_in_one_entry_lose_two_hops_and_changes():
     return [' '.join(note.sentence for note in notes)]
 
   assert average('train', one_of_facts, 'conflict_resolution') == 0
-  assert average('train', one_of_facts, 'accurate_retrieval') <= 0.7
+  assert average('train', one_of_facts, 'accurate_retrieval') <= 0.9
   # Nor does it help to hide where a sentence ends.
   run_on = lambda i: [one_of_facts(i)[0].replace('.', '')]  # noqa: E731
   assert average('train', run_on, 'accurate_retrieval') <= 0.4
@@ -300,7 +300,7 @@ def test_unrelated_entries_do_not_change_an_answer():
       sentence
       for j in range(3)
       for sentence in said(synthetic.instance(SPEC, 'train', i, j))
-      if 'label' not in sentence
+      if 'label' not in sentence.lower()
     ]
     mixed = texts + noise
     rng.shuffle(mixed)

@@ -5,7 +5,8 @@ from mem_alpha.rewards import evidence
 
 FACT, OTHER = (structs.Kind.SEMANTIC, 0), (structs.Kind.SEMANTIC, 1)
 CORE = (structs.Kind.CORE, structs.NO_ID)
-WRITTEN = {FACT: [0], OTHER: [2], CORE: [1, 2]}
+WRITTEN = {FACT: [(0, 0)], OTHER: [(2, 1)], CORE: [(1, 0), (2, 0)]}
+TOKENS = {FACT: 10, OTHER: 0, CORE: 4}
 
 
 def test_credit_by_hand():
@@ -16,19 +17,29 @@ def test_credit_by_hand():
     structs.Answer('two hops', (FACT, OTHER)),
     structs.Answer('', ()),
   ]
-  credit = evidence.reward(
-    [1, 0, 0.75, 1, 0], answers, WRITTEN, chunks=3, blame=1
+  credit = evidence.credit(
+    [1, 0, 0.75, 1, 0], answers, WRITTEN, TOKENS, blame=1, price=0.01
   )
-  want = [1 + 0.5, 0.25, -1 + 0.25 + 0.5]
-  np.testing.assert_allclose(credit, np.array(want) / 5)
+  want = {
+    (0, 0): 1.5 / 5 - 0.1,
+    (2, 1): (-1 + 0.5) / 5,
+    (1, 0): 0.25 / 5 - 0.02,
+    (2, 0): 0.25 / 5 - 0.02,
+  }
+  assert credit.keys() == want.keys()
+  for place, value in want.items():
+    np.testing.assert_allclose(credit[place], value)
 
 
-def test_credit_sums_to_the_sourced_answers():
+def test_credit_sums_to_the_sourced_answers_less_the_price_of_the_memory():
   rng = np.random.default_rng(0)
   sources = [(FACT,), (OTHER,), (CORE,), (FACT, OTHER), (CORE, FACT)]
   scores = rng.uniform(size=5).tolist()
   answers = [structs.Answer('x', s) for s in sources]
-  credit = evidence.reward(scores, answers, WRITTEN, chunks=3, blame=0.3)
+  credit = evidence.credit(
+    scores, answers, WRITTEN, TOKENS, blame=0.3, price=0.002
+  )
   np.testing.assert_allclose(
-    sum(credit), np.mean([s - 0.3 * (1 - s) for s in scores])
+    sum(credit.values()),
+    np.mean([s - 0.3 * (1 - s) for s in scores]) - 0.002 * 14,
   )

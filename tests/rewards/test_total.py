@@ -56,7 +56,6 @@ def test_a_trajectory_of_three_turns():
       'reward/calls': (1 + 2 / 3 + 1) / 3,
       'reward/compression': 0.2,
       'reward/content': 0.75,  # of the two turns that stored something
-      'reward/evidence': 0,
     }
   )
 

@@ -13,7 +13,7 @@ def test_pack_lays_turns_out_side_by_side():
     [[5, 6], [7], [9]],
     [[1, 2], [3, 4], [8, 8, 8]],
     logps=[[-0.1, -0.2], [-0.3, -0.4], [-1, -2, -3]],
-    advantages=[1.5, -1.5, 2],
+    advantages=[[1.5, 1], [-1.5, 0], [2, 3, 4]],
     shape=SHAPE,
     pad=0,
   )
@@ -27,7 +27,7 @@ def test_pack_lays_turns_out_side_by_side():
     logp_BN=np.float32(
       [[-0.1, -0.2, 0, 0], [-0.3, -0.4, 0, 0], [-1, -2, -3, 0]]
     ),
-    advantage_B=[1.5, -1.5, 2],
+    advantage_BN=[[1.5, 1, 0, 0], [-1.5, 0, 0, 0], [2, 3, 4, 0]],
     weight_B=[1, 1, 1],
   )
   for name, value in expected.items():
@@ -76,7 +76,7 @@ def test_packed_turns_can_be_read_back(lengths):
 def test_texts_to_imitate_need_no_log_probs():
   (part,) = batch.pack([[5]], [[1, 2]], shape=SHAPE, pad=0)
   np.testing.assert_array_equal(part.logp_BN, 0)
-  np.testing.assert_array_equal(part.advantage_B, 0)
+  np.testing.assert_array_equal(part.advantage_BN, 0)
   np.testing.assert_array_equal(part.weight_B, [1, 0, 0])
 
 
@@ -94,6 +94,7 @@ def test_empty_prompt_is_a_row_of_padding():
     ([[]], [[1]], {}, 'turn 0 has no prompt'),
     ([[1]], [], {}, '1 prompts cannot be paired with 0 responses'),
     ([[1]], [[1]], dict(logps=[[]]), 'exactly one log-prob'),
+    ([[1]], [[1]], dict(advantages=[[]]), 'exactly one advantage'),
   ],
 )
 def test_what_does_not_fit_is_an_error(prompts, responses, extra, message):

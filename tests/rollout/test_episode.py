@@ -1,7 +1,9 @@
 """Whole episodes with scripted writers: no model, all other parts real."""
 
 import dataclasses
+import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -167,6 +169,68 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   assert np.isnan(rewards.content_B[1])
   rates = score.rates(rollouts)
   assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
+  # Each quoted entry earns its question's share and pays for its tokens.
+  first, second = count('Ann lives in Oslo.'), count('Bo has a dog.')
+  assert score.credits(rollouts, blame=1, price=0.01) == [
+    [pytest.approx(0.5 - 0.01 * first), 0],
+    [],
+    [pytest.approx(0.5 - 0.01 * second), 0],
+  ]
+
+
+def test_every_token_knows_its_call(tokenizer):
+  call = tools.render_call(
+    structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='A b.')
+  )
+  said = f'1 Skip\n2\n{call}\nhm\n{call}\nDone'
+  instance = structs.Instance('x', 'made', ('A b.\n',), ())
+  runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
+  rollouts = runner.run([instance], saying(tokenizer, said), READER)
+  (turn,) = rollouts.turns[0]
+  assert len(turn.token_calls) == len(turn.response.tokens)
+  for c, text in ((0, call), (1, call), (-1, '1 Skip 2 hm Done')):
+    own = [
+      token
+      for token, owner in zip(turn.response.tokens[:-1], turn.token_calls)
+      if owner == c
+    ]
+    # A line break may belong to the token on either side of it.
+    assert tokenizer.decode(own).split() == text.split()
+  assert turn.token_calls[-1] == -1
+  assert turn.uids == [0, structs.NO_ID]  # the second is a duplicate
+
+
+def test_credit_follows_updates_and_core(tokenizer):
+  core = structs.Call(structs.Action.UPDATE, structs.Kind.CORE, content='Ann')
+  said = (
+    tools.render_call(core)
+    + '\n'
+    + tools.render_call(
+      structs.Call(
+        structs.Action.INSERT, structs.Kind.SEMANTIC, content='Ann has a cat.'
+      )
+    ),
+    tools.render_call(
+      structs.Call(
+        structs.Action.UPDATE, structs.Kind.SEMANTIC, 0, 'Ann has a dog.'
+      )
+    )
+    + '\n'
+    + tools.render_call(dataclasses.replace(core, content='Ann dog')),
+  )
+  questions = (
+    structs.Question('Which pet has Ann?', ('dog',), 'a', 'exact'),
+    structs.Question('What was it all about?', ('Ann',), 'b', 'token_f1'),
+  )
+  chunks = ('Ann has a cat.\n', 'Ann has a dog.\n')
+  instance = structs.Instance('x', 'made', chunks, questions)
+  runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
+  rollouts = runner.run([instance], saying(tokenizer, *said), READER)
+  f1 = 2 / 3 / 2 / 2  # halved by the other question, then by the two calls
+  want = [[f1, 0], [0.5, f1]]
+  found = score.credits(rollouts, blame=0, price=0)
+  for row, wanted in zip(found, want, strict=True):
+    assert row == pytest.approx(wanted)
 
 
 def test_prompt_shows_the_memory_and_ids_can_be_used(tokenizer):
@@ -262,8 +326,19 @@ def test_copies_store_lines_of_their_chunk(tokenizer):
   for turn in found:
     chunk = tokenizer.decode(turn.prompt).split('chunk:\n')[1]
     response = tokenizer.decode(turn.response[:-1])
-    for line in response.split('\n'):
-      assert line.split('"content": "')[1][:-3] in chunk
+    *lines, done = response.split('\n')
+    assert done == tools.DONE
+    numbers, calls = [], []
+    for line in lines:
+      (calls if line.startswith('{') else numbers).append(line)
+    # Every line of the chunk is numbered, and stored unless it is skipped.
+    stored = [n for n in numbers if n.isdigit()]
+    assert [n.split()[0] for n in numbers] == re.findall(r'^\d+', chunk, re.M)
+    assert {n for n in numbers if n not in stored} <= {
+      f'{n} Skip' for n in range(1, 4)
+    }
+    for number, call in zip(stored, calls, strict=True):
+      assert f'{number}\t{json.loads(call)["arguments"]["content"]}\n' in chunk
 
 
 def test_verbatim_writer_stores_a_share_of_sentences(tokenizer):
