@@ -104,6 +104,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.grpo.group = 'chunk'  # peers of a turn: chunk, instance or rollout
   c.grpo.std = True  # divide advantages by the group's deviation
   c.grpo.evidence = 0.0  # weight of the credit to calls that answers came from
+  c.grpo.fault = 0.0  # of that credit, for calls that failed or made it up
   c.grpo.blame = 1.0  # of that credit, for entries that gave a wrong answer
   c.grpo.clip_low = 0.2  # clip width below 1
   c.grpo.clip_high = 0.2  # clip width above 1

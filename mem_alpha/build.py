@@ -59,6 +59,10 @@ def check(config) -> None:
     'warm.steps',
     'warm.copy_steps',
     'warm.keep_steps',
+    'grpo.evidence',
+    'grpo.blame',
+    'grpo.fault',
+    'reward.token_price',
     'log.turns',
   ):
     _require(_get(config, key) >= 0, key, _get(config, key), '0 or more')

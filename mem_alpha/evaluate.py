@@ -7,6 +7,7 @@ here is chosen: snapshots were picked on validation data.
 
 import json
 import pathlib
+from collections.abc import Callable
 
 import jax
 from absl import logging
@@ -76,11 +77,16 @@ def run(config, workdir: pathlib.Path) -> None:
   parts = Parts(config, workdir)
   with checkpoint.Store(workdir / 'checkpoints') as store:
     info = store.peek() or {}
-    finish(parts, store, seconds=info.get('seconds', 0.0))
+    finish(parts, store, seconds=lambda: info.get('seconds', 0.0))
 
 
-def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
-  """Reads the test split, prints the table and writes summary and report."""
+def finish(
+  parts: Parts, store: checkpoint.Store, *, seconds: Callable[[], float]
+) -> None:
+  """Reads the test split, prints the table and writes summary and report.
+
+  `seconds()` is asked last: how long the run took, this evaluation included.
+  """
   like = {'params': parts.first_params()}
   agents = {'untrained': like['params']}
   for system, name in (('warm_start', 'warm_start'), ('grpo', 'best')):
@@ -95,6 +101,13 @@ def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
       parts.workdir / 'eval' / f'{system}.jsonl',
       ''.join(json.dumps(p) + '\n' for p in found[system].predictions),
     )
+  report.write(
+    parts.workdir / 'report.html',
+    title=f'mem_alpha: {parts.workdir.name}',
+    table_rows=rows,
+    metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
+    trajectory=trajectory(parts, agents['grpo']),
+  )
   summary.write(
     parts.workdir / 'summary.json',
     rows,
@@ -102,14 +115,7 @@ def finish(parts: Parts, store: checkpoint.Store, *, seconds: float) -> None:
     test_instances=len(test),
     test_questions=len(found['grpo'].predictions),
     seed=parts.config.seed,
-    seconds=round(seconds, 1),
-  )
-  report.write(
-    parts.workdir / 'report.html',
-    title=f'mem_alpha: {parts.workdir.name}',
-    table_rows=rows,
-    metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
-    trajectory=trajectory(parts, agents['grpo']),
+    seconds=round(seconds(), 1),
   )
   print(summary.table(rows))
 

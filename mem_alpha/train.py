@@ -40,23 +40,27 @@ _MAY_DIFFER = ('log', 'checkpoint')
 
 def run(config, workdir: pathlib.Path) -> None:
   """Trains, or goes on training, in `workdir`."""
+  began = time.perf_counter()
   build.check(config)
   _keep_config(config, workdir)
   parts = evaluate.Parts(config, workdir)
   checkpoints = workdir / 'checkpoints'
   with checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store:
-    trainer = _Trainer(parts, store)
+    trainer = _Trainer(parts, store, began)
     trainer.warm_start()
     trainer.grpo()
     store.wait()
-    evaluate.finish(parts, store, seconds=trainer.seconds)
+    evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
 
 
 class _Trainer:
   """The state of a run, and the loop that advances it."""
 
-  def __init__(self, parts: evaluate.Parts, store: checkpoint.Store):
+  def __init__(
+    self, parts: evaluate.Parts, store: checkpoint.Store, began: float
+  ):
     self.parts, self.config, self.store = parts, parts.config, store
+    self.began = began  # of this attempt, by the performance counter
     self.timer = metrics_lib.Timer()
     self.key = jax.random.key(self.config.seed)
     self.warm_tx, self.grpo_tx = build.optimizers(self.config)
@@ -78,7 +82,6 @@ class _Trainer:
       logging.info('Resuming after step %d of %d.', self.step, self.steps)
     path = self.parts.workdir / 'metrics.jsonl'
     self.log = metrics_lib.Writer(path, position=position)
-    self.began = time.perf_counter()
     self.bar = tqdm.tqdm(
       total=self.steps,
       initial=self.step,
@@ -216,7 +219,10 @@ class _Trainer:
       )
     turns, rewards = score.rewards(rollouts, build.weights(config))
     credits = score.credits(
-      rollouts, blame=config.grpo.blame, price=config.reward.token_price
+      rollouts,
+      blame=config.grpo.blame,
+      price=config.reward.token_price,
+      fault=config.grpo.fault,
     )
     adv_B = self._advantages(turns, rewards)
     token_advs = self._token_advantages(turns, adv_B, credits)
@@ -248,12 +254,11 @@ class _Trainer:
   def _token_advantages(self, turns, adv_B, credits) -> list[np.ndarray]:
     """That of its turn for each token, and of its call on top of it."""
     g = self.config.grpo
-    instances = [turn.row // g.rollouts for turn in turns]
+    peers = [turn.row // g.rollouts for turn in turns for _ in turn.calls]
     adv_C = advantage.of_calls(
-      np.concatenate([[0.0], *credits]),  # never empty
-      np.concatenate([[-1], np.repeat(instances, list(map(len, credits)))]),
+      [value for credit in credits for value in credit], np.array(peers, int)
     )
-    adv_C = g.evidence * self._shuffled(adv_C[1:])
+    adv_C = g.evidence * self._shuffled(adv_C)
     result, first = [], 0
     for turn, adv, credit in zip(turns, adv_B, credits):
       # The last one is for tokens of no call, which have number -1.

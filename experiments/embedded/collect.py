@@ -47,6 +47,20 @@ def checks(summary: dict) -> dict[str, bool]:
   }
 
 
+def controls(runs: dict[str, dict]) -> dict[str, bool]:
+  """What the two control runs must show, each against seed 0."""
+  seed, longer = runs.get('seed_0'), runs.get('control_warm_longer')
+  shuffled, found = runs.get('control_shuffled'), {}
+  if seed and longer:
+    gain = seed['grpo']['mean'] - longer['warm_start']['mean']
+    claim = f'GRPO - warm start continued for as long: {gain:.3f} >= 0.07'
+    found[claim] = gain >= 0.07
+  if shuffled:
+    gain = shuffled['grpo']['mean'] - shuffled['warm_start']['mean']
+    found[f'gain with shuffled advantages: {gain:.3f} < 0.03'] = gain < 0.03
+  return found
+
+
 def main(arguments: list[str]) -> None:
   RESULTS.mkdir(exist_ok=True)
   commit = _git('rev-parse', '--short', 'HEAD')
@@ -68,11 +82,14 @@ def main(arguments: list[str]) -> None:
 def table() -> str:
   """All results, one section per run."""
   lines = ['# Results of the embedded tier', '', 'Made by `collect.py`.']
-  for path in sorted(RESULTS.glob('*.json')):
-    summary = json.loads(path.read_text())
+  runs = {p.stem: json.loads(p.read_text()) for p in RESULTS.glob('*.json')}
+  if controls(runs):
+    lines += ['', '## Controls', '']
+    lines += _marked(controls(runs))
+  for name, summary in sorted(runs.items()):
     lines += [
       '',
-      f'## {path.stem}',
+      f'## {name}',
       '',
       f'`{summary["command"]}`, commit {summary["commit"]}, '
       f'{summary["machine"]}, {summary["seconds"]:.0f} s, '
@@ -93,9 +110,16 @@ def table() -> str:
         f'[{estimate["low"]:.3f}, {estimate["high"]:.3f}]'
       )
     lines.append('')
-    for claim, met in checks(summary).items():
-      lines.append(f'- {"met" if met else "**NOT met**"}: {claim}')
+    if name.startswith('seed_'):
+      lines += _marked(checks(summary))
   return '\n'.join(lines) + '\n'
+
+
+def _marked(claims: dict[str, bool]) -> list[str]:
+  return [
+    f'- {"met" if met else "**NOT met**"}: {claim}'
+    for claim, met in claims.items()
+  ]
 
 
 def _command(config: dict) -> str:

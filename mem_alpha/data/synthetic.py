@@ -33,12 +33,11 @@ KINDS = (
 )
 
 
-# Asked in three ways: the kinds then weigh about the same in a reward that is
+# Asked in two ways: the kinds then weigh about the same in a reward that is
 # the mean over questions as in a table that is the mean over kinds.
 _ABOUT = (
   'What was it all about?',
   'What were the main topics?',
-  'What was the talk about overall?',
 )
 _DRAWS = 8  # chunks to choose from, for each sentence
 

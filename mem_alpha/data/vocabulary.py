@@ -15,7 +15,8 @@ _ENDS = [
 ]
 RELATIONS = tuple(
   'town boss friend employer pet school song landlord street doctor'
-  ' uncle aunt cousin teacher neighbour partner rival mentor guide manager'.split()
+  ' uncle aunt cousin teacher neighbour partner rival mentor guide'
+  ' manager'.split()
 )
 # Relations, events and themes beyond the shared ones are met in training alone,
 # in every frame: that a slot can hold any word is learnt from variety.

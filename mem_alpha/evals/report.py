@@ -25,6 +25,7 @@ CHARTS = (
       'content': 'reward/content',
     },
   ),
+  ('Evidence credit of a turn', {'credit': 'reward/evidence'}),
   ('Share of valid calls', {'valid': 'valid_calls'}),
   ('Fidelity', {'grounded entries': 'fidelity'}),
   ('Memory tokens', {'tokens': 'memory_tokens'}),

@@ -60,9 +60,13 @@ def rewards(
 
 
 def credits(
-  rollouts: episode.Rollouts, *, blame: float, price: float
+  rollouts: episode.Rollouts, *, blame: float, price: float, fault: float
 ) -> list[list[float]]:
-  """Evidence credit of each call, for the turns in the order of `rewards`."""
+  """Credit of each call, for the turns in the order of `rewards`.
+
+  What answers owe to it, less `fault` if it failed or stored what its chunk
+  does not say.
+  """
   result = []
   for row, instance in enumerate(rollouts.instances):
     if instance is None:
@@ -77,22 +81,43 @@ def credits(
       price=price,
     )
     result += [
-      [worth.get((turn.chunk, c), 0.0) for c in range(len(turn.calls))]
+      [
+        worth.get((turn.chunk, c), 0.0) - fault * wrong
+        for c, wrong in enumerate(_faults(turn))
+      ]
       for turn in rollouts.turns[row]
     ]
   return result
 
 
+def _faults(turn: episode.Turn) -> list[bool]:
+  """Which calls failed, or stored something that is not grounded."""
+  grounded = iter(turn.grounded)
+  writes = (structs.Action.INSERT, structs.Action.UPDATE)
+  return [
+    status != structs.Status.OK
+    or (call.action in writes and not next(grounded))
+    for call, status in zip(turn.calls, turn.statuses, strict=True)
+  ]
+
+
 def _written(turns: Sequence[episode.Turn], live):
-  """Which calls wrote each live entry: core grows with every call on it."""
-  written = {source: [] for source in live}
+  """Which calls wrote each live entry, and what share of it each."""
+  written = {source: {} for source in live}
+  core = {}
   for turn in turns:
     for c, (call, status) in enumerate(zip(turn.calls, turn.statuses)):
-      source = (call.kind, turn.uids[c])
-      if status == structs.Status.OK and source in written:
-        if call.kind != structs.Kind.CORE:
-          written[source].clear()  # a new version replaces the one before
-        written[source].append((turn.chunk, c))
+      source, place = (call.kind, turn.uids[c]), (turn.chunk, c)
+      if status != structs.Status.OK or source not in written:
+        continue
+      if call.kind == structs.Kind.CORE:
+        core[place] = call.content
+      else:  # a new version replaces the one before
+        written[source] = {place: 1.0}
+  if core:
+    written[structs.Kind.CORE, structs.NO_ID] = evidence_reward.core_shares(
+      core
+    )
   return written
 
 

@@ -58,7 +58,7 @@ def of_calls(credit_C, group_C, eps: float = 1e-6) -> np.ndarray:
   """
   credit_C = np.asarray(credit_C, np.float32)
   _, group_C, count_G = np.unique(
-    group_C, return_inverse=True, return_counts=True
+    np.asarray(group_C), return_inverse=True, return_counts=True
   )
   mean_G = np.bincount(group_C, credit_C) / np.maximum(count_G, 1)
   above_C = credit_C - np.minimum(mean_G, 0)[group_C]

@@ -11,6 +11,7 @@ price of the memory. Evidence-anchored attribution as in Fine-Mem (arXiv
 speaks against an entry that misleads the reader.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import structs
@@ -22,7 +23,7 @@ Place = tuple[int, int]  # chunk, and which of its calls
 def credit(
   scores: Sequence[float],
   answers: Sequence[structs.Answer],
-  written: Mapping[Source, Sequence[Place]],
+  written: Mapping[Source, Mapping[Place, float]],
   tokens: Mapping[Source, int],
   *,
   blame: float,
@@ -30,8 +31,8 @@ def credit(
 ) -> dict[Place, float]:
   """Credit per call, in units of r1; calls that nothing is left of are absent.
 
-  `written` says which calls wrote an entry's text, `tokens` how long it is. An
-  entry has one such call; core, which grows, has all that changed it.
+  `written` says which calls wrote an entry's text, and what share of it each;
+  `tokens` how long it is.
   """
   worth = {source: -price * count for source, count in tokens.items()}
   for score, answer in zip(scores, answers, strict=True):
@@ -40,6 +41,19 @@ def credit(
       worth[source] += share
   result: dict[Place, float] = {}
   for source, value in worth.items():
-    for place in written[source]:
-      result[place] = result.get(place, 0.0) + value / len(written[source])
+    for place, share in written[source].items():
+      result[place] = result.get(place, 0.0) + share * value
   return result
+
+
+def core_shares(texts: Mapping[Place, str]) -> dict[Place, float]:
+  """What share of the final core text is due to each call, in their order.
+
+  A word belongs to the call that first wrote it, if every later text kept it:
+  writing the same text again earns nothing.
+  """
+  owner: dict[str, Place] = {}
+  for place, text in texts.items():
+    owner = {word: owner.get(word, place) for word in text.split()}
+  counts = collections.Counter(owner.values())
+  return {place: counts[place] / len(owner) for place in texts if owner}

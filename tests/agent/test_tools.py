@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import parser
 from mem_alpha.agent import tools
 from mem_alpha.memory import render
 
@@ -152,3 +153,19 @@ def _is_made_of(line, known, content, uid):
 
 def _ids(tokenizer, call):
   return tokenizer.encode(tools.render_call(call))
+
+
+def test_a_response_goes_through_the_lines_of_its_chunk():
+  call = structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='x')
+  text = tools.render_response(tools.annotate([None, call, None]))
+  assert text.split('\n') == [
+    '1 Skip',
+    '2',
+    tools.render_call(call),
+    '3 Skip',
+    'Done',
+  ]
+  parsed = parser.parse(text, finished=True, max_calls=9, enabled=ALL)
+  assert parsed == [call] and parser.is_done(text)
+  assert parser.call_lines(text) == [2]
+  assert tools.render_response([]) == tools.DONE

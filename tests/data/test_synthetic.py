@@ -212,7 +212,7 @@ def test_an_instance_holds_what_its_spec_says():
     'accurate_retrieval': 3 * 4 + 2,
     'conflict_resolution': 3,
     'test_time_learning': 3,
-    'long_range': 3,
+    'long_range': 2,
   }
 
 

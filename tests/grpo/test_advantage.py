@@ -117,3 +117,30 @@ def test_works_under_jit():
 def test_unknown_grouping_is_an_error():
   with pytest.raises(ValueError, match='no grouping is called .turn.'):
     advantage.group_ids(by='turn', **index_arrays(1, 1, 1))
+
+
+def test_credit_of_calls_by_hand():
+  # A group worth something on average keeps 0 as its baseline ...
+  adv_C = advantage.of_calls([3.0, 1.0, -1.0], [7, 7, 7])
+  scale = np.sqrt((9 + 1 + 1) / 3)
+  np.testing.assert_allclose(adv_C, np.array([3, 1, -1]) / scale, rtol=1e-5)
+  # ... one worth less than nothing is centred on its mean, -1 here.
+  adv_C = advantage.of_calls([1.0, -3.0, 0.5], [0, 0, 1])
+  np.testing.assert_allclose(adv_C, [1, -1, 1], rtol=1e-5)
+
+
+def test_useless_calls_of_one_price_earn_exactly_nothing():
+  adv_C = advantage.of_calls([-0.25, -0.25, 0.0, 0.0], [0, 0, 1, 1])
+  np.testing.assert_array_equal(adv_C, 0)
+  assert advantage.of_calls([], []).shape == (0,)
+
+
+def test_credit_of_calls_has_the_scale_of_its_group_only():
+  rng = np.random.default_rng(0)
+  credit_C, group_C = rng.normal(size=60), rng.integers(0, 5, 60)
+  adv_C = advantage.of_calls(credit_C, group_C)
+  for group in range(5):
+    mine = group_C == group
+    alone = advantage.of_calls(1000 * credit_C[mine], np.zeros(mine.sum()))
+    np.testing.assert_allclose(adv_C[mine], alone, rtol=1e-3)
+    np.testing.assert_allclose(np.square(alone).mean(), 1, rtol=1e-3)

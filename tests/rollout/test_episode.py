@@ -171,10 +171,11 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
   # Each quoted entry earns its question's share and pays for its tokens.
   first, second = count('Ann lives in Oslo.'), count('Bo has a dog.')
-  assert score.credits(rollouts, blame=1, price=0.01) == [
-    [pytest.approx(0.5 - 0.01 * first), 0],
+  assert score.credits(rollouts, blame=1, price=0.01, fault=0.25) == [
+    [pytest.approx(0.5 - 0.01 * first), -0.25],
     [],
-    [pytest.approx(0.5 - 0.01 * second), 0],
+    # Quoted, but made up.
+    [pytest.approx(0.5 - 0.01 * second - 0.25), -0.25],
   ]
 
 
@@ -188,14 +189,15 @@ def test_every_token_knows_its_call(tokenizer):
   rollouts = runner.run([instance], saying(tokenizer, said), READER)
   (turn,) = rollouts.turns[0]
   assert len(turn.token_calls) == len(turn.response.tokens)
-  for c, text in ((0, call), (1, call), (-1, '1 Skip 2 hm Done')):
+  for c, want in ((0, call), (1, call), (-1, '1 Skip 2 hm Done')):
     own = [
       token
       for token, owner in zip(turn.response.tokens[:-1], turn.token_calls)
       if owner == c
     ]
     # A line break may belong to the token on either side of it.
-    assert tokenizer.decode(own).split() == text.split()
+    found = tokenizer.decode(own)
+    assert ''.join(found.split()) == ''.join(want.split())
   assert turn.token_calls[-1] == -1
   assert turn.uids == [0, structs.NO_ID]  # the second is a duplicate
 
@@ -226,9 +228,10 @@ def test_credit_follows_updates_and_core(tokenizer):
   instance = structs.Instance('x', 'made', chunks, questions)
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, *said), READER)
-  f1 = 2 / 3 / 2 / 2  # halved by the other question, then by the two calls
+  # Of two questions; each word of core is due to the call that wrote it.
+  f1 = 2 / 3 / 2 / 2
   want = [[f1, 0], [0.5, f1]]
-  found = score.credits(rollouts, blame=0, price=0)
+  found = score.credits(rollouts, blame=0, price=0, fault=0)
   for row, wanted in zip(found, want, strict=True):
     assert row == pytest.approx(wanted)
 
