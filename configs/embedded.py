@@ -16,11 +16,12 @@ def get_config(arg=None):
   config.warm.copy_steps = 250
   config.warm.keep_steps = 500
   config.warm.steps = 450
+  config.warm.leave_out_fact, config.warm.store_small_talk = 0.25, 0.55
   config.warm.lr = 7e-3
   config.grpo.steps = 55
-  config.grpo.lr = 1.2e-3
-  config.grpo.evidence = 2.5
-  config.grpo.blame, config.grpo.fault = 0.3, 0.05
+  config.grpo.lr = 1.5e-3
+  config.grpo.evidence = 1.5
+  config.grpo.blame, config.grpo.fault = 0.4, 0.05
   config.reward.calls, config.reward.compression = 0.3, 0.2
   config.reward.content, config.reward.token_price = 0.3, 7e-4
   return config

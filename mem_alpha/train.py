@@ -27,6 +27,7 @@ from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
+from mem_alpha import structs
 from mem_alpha.data import iterator
 from mem_alpha.evals import score
 from mem_alpha.grpo import advantage
@@ -220,6 +221,7 @@ class _Trainer:
     turns, rewards = score.rewards(rollouts, build.weights(config))
     credits = score.credits(
       rollouts,
+      parts.reader,
       blame=config.grpo.blame,
       price=config.reward.token_price,
       fault=config.grpo.fault,
@@ -254,7 +256,12 @@ class _Trainer:
   def _token_advantages(self, turns, adv_B, credits) -> list[np.ndarray]:
     """That of its turn for each token, and of its call on top of it."""
     g = self.config.grpo
-    peers = [turn.row // g.rollouts for turn in turns for _ in turn.calls]
+    # Calls on one kind of memory compete: a topic is worth less than a fact.
+    peers = [
+      turn.row // g.rollouts * len(structs.Kind) + call.kind
+      for turn in turns
+      for call in turn.calls
+    ]
     adv_C = advantage.of_calls(
       [value for credit in credits for value in credit], np.array(peers, int)
     )

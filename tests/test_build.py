@@ -29,6 +29,7 @@ def test_every_knob_has_a_one_line_comment():
   [
     ('grpo.instances', 0, 'grpo.instances=0 is out of range'),
     ('warm.leave_out_fact', 1.5, 'warm.leave_out_fact=1.5 is out of range'),
+    ('grpo.fault', -1.0, 'grpo.fault=-1.0 is out of range'),
     ('grpo.group', 'turn', "grpo.group='turn' is unknown"),
     ('data.sources', ('wiki',), "data.sources='wiki' is unknown"),
     ('data.sources', (), 'data.sources is empty'),

@@ -60,26 +60,42 @@ def rewards(
 
 
 def credits(
-  rollouts: episode.Rollouts, *, blame: float, price: float, fault: float
+  rollouts: episode.Rollouts,
+  reader: base.Reader,
+  *,
+  blame: float,
+  price: float,
+  fault: float,
 ) -> list[list[float]]:
   """Credit of each call, for the turns in the order of `rewards`.
 
   What answers owe to it, less `fault` if it failed or stored what its chunk
-  does not say.
+  does not say. The reader is asked again what it would have said from core
+  alone, after each call on it.
   """
   result = []
   for row, instance in enumerate(rollouts.instances):
     if instance is None:
       continue
-    entries = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
-    worth = evidence_reward.credit(
+    tokens = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
+    written, core = _written(rollouts.turns[row], tokens)
+    worth = evidence_reward.of_entries(
       answers(rollouts, row),
       rollouts.answers[row],
-      _written(rollouts.turns[row], entries),
-      entries,
+      written,
+      tokens,
       blame=blame,
       price=price,
     )
+    asked = [
+      question
+      for question, answer in zip(instance.questions, rollouts.answers[row])
+      if evidence_reward.CORE in answer.sources
+    ]
+    if asked:
+      read = _from_core(reader, asked, list(core.values()))
+      shares = [sum(marks) / len(instance.questions) for marks in read]
+      worth |= evidence_reward.of_core(list(core), shares)
     result += [
       [
         worth.get((turn.chunk, c), 0.0) - fault * wrong
@@ -88,6 +104,16 @@ def credits(
       for turn in rollouts.turns[row]
     ]
   return result
+
+
+def _from_core(reader, questions, cores: list[str]) -> list[list[float]]:
+  """Scores of the questions, answered from nothing but each core text."""
+  nothing = base.Memories(cores, lambda q: [[[] for _ in row] for row in q])
+  answered = reader(nothing, [[q.text for q in questions]] * len(cores))
+  return [
+    [scores.score(q.metric, a.text, q.answers) for q, a in zip(questions, row)]
+    for row in answered
+  ]
 
 
 def _faults(turn: episode.Turn) -> list[bool]:
@@ -102,23 +128,18 @@ def _faults(turn: episode.Turn) -> list[bool]:
 
 
 def _written(turns: Sequence[episode.Turn], live):
-  """Which calls wrote each live entry, and what share of it each."""
-  written = {source: {} for source in live}
-  core = {}
+  """Which call wrote each live entry, and the texts of those on core."""
+  written, core = {}, {}
   for turn in turns:
     for c, (call, status) in enumerate(zip(turn.calls, turn.statuses)):
       source, place = (call.kind, turn.uids[c]), (turn.chunk, c)
-      if status != structs.Status.OK or source not in written:
+      if status != structs.Status.OK:
         continue
       if call.kind == structs.Kind.CORE:
         core[place] = call.content
-      else:  # a new version replaces the one before
-        written[source] = {place: 1.0}
-  if core:
-    written[structs.Kind.CORE, structs.NO_ID] = evidence_reward.core_shares(
-      core
-    )
-  return written
+      elif source in live:
+        written[source] = place  # a new version replaces the one before
+  return written, core
 
 
 def rates(rollouts: episode.Rollouts) -> dict[str, float]:

@@ -3,57 +3,55 @@
 The mean over questions (r1) is one number for all calls of a rollout, so each
 is also praised and blamed for what the others did. Memory knows better: an
 answer names the entries it came from, and an entry the call that wrote it.
-Each answer passes s - blame (1 - s), s being its score, in equal parts to its
-entries and on to their calls; each entry costs `price` per token. Summed over
-all calls this is r1 (less the blame, and answers without a source) minus the
-price of the memory. Evidence-anchored attribution as in Fine-Mem (arXiv
-2601.08435), down to the call, with blame for wrong answers: without it nothing
-speaks against an entry that misleads the reader.
+Evidence-anchored attribution as in Fine-Mem (arXiv 2601.08435), down to the
+call, with blame for wrong answers: without it nothing speaks against an entry
+that misleads the reader. Core, which call after call rewrites, is credited by
+difference: what the answers read from it gained or lost with each new text.
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import structs
 
 Source = tuple[structs.Kind, int]
 Place = tuple[int, int]  # chunk, and which of its calls
+CORE: Source = (structs.Kind.CORE, structs.NO_ID)
 
 
-def credit(
+def of_entries(
   scores: Sequence[float],
   answers: Sequence[structs.Answer],
-  written: Mapping[Source, Mapping[Place, float]],
+  written: Mapping[Source, Place],
   tokens: Mapping[Source, int],
   *,
   blame: float,
   price: float,
 ) -> dict[Place, float]:
-  """Credit per call, in units of r1; calls that nothing is left of are absent.
+  """Credit of the calls that wrote live entries, in units of r1.
 
-  `written` says which calls wrote an entry's text, and what share of it each;
-  `tokens` how long it is.
+  Each answer passes s - blame (1 - s), s being its score, in equal parts to the
+  entries it came from; an entry costs `price` for each of its `tokens`.
   """
-  worth = {source: -price * count for source, count in tokens.items()}
+  credit = {place: -price * tokens[e] for e, place in written.items()}
   for score, answer in zip(scores, answers, strict=True):
     for source in answer.sources:
-      share = (score - blame * (1 - score)) / len(scores) / len(answer.sources)
-      worth[source] += share
-  result: dict[Place, float] = {}
-  for source, value in worth.items():
-    for place, share in written[source].items():
-      result[place] = result.get(place, 0.0) + share * value
-  return result
+      if source in written:
+        worth = score - blame * (1 - score)
+        share = worth / len(scores) / len(answer.sources)
+        credit[written[source]] += share
+  return credit
 
 
-def core_shares(texts: Mapping[Place, str]) -> dict[Place, float]:
-  """What share of the final core text is due to each call, in their order.
+def of_core(
+  places: Sequence[Place], scores: Sequence[float]
+) -> dict[Place, float]:
+  """Credit of the calls on core, in units of r1.
 
-  A word belongs to the call that first wrote it, if every later text kept it:
-  writing the same text again earns nothing.
+  `scores` are what the answers read from core add to r1 after each of them.
+  The credits sum to the last score.
   """
-  owner: dict[str, Place] = {}
-  for place, text in texts.items():
-    owner = {word: owner.get(word, place) for word in text.split()}
-  counts = collections.Counter(owner.values())
-  return {place: counts[place] / len(owner) for place in texts if owner}
+  before = [0.0, *scores]
+  return {
+    place: score - old
+    for place, score, old in zip(places, scores, before, strict=False)
+  }

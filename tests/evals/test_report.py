@@ -83,7 +83,7 @@ def test_curves_and_results_are_there(page):
   for title, _ in report.CHARTS:
     assert title in page
   assert page.count('<polyline') == 2  # reward and memory tokens
-  assert page.count('Nothing was logged') == 3
+  assert page.count('Nothing was logged') == 4
   assert '<td>0.700</td>' in page
   assert 'Chunk 2: 1 of 2 calls accepted, 2 in memory' in page
   assert page.count('<details open>') == 1

@@ -171,7 +171,7 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
   # Each quoted entry earns its question's share and pays for its tokens.
   first, second = count('Ann lives in Oslo.'), count('Bo has a dog.')
-  assert score.credits(rollouts, blame=1, price=0.01, fault=0.25) == [
+  assert score.credits(rollouts, READER, blame=1, price=0.01, fault=0.25) == [
     [pytest.approx(0.5 - 0.01 * first), -0.25],
     [],
     # Quoted, but made up.
@@ -228,10 +228,9 @@ def test_credit_follows_updates_and_core(tokenizer):
   instance = structs.Instance('x', 'made', chunks, questions)
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, *said), READER)
-  # Of two questions; each word of core is due to the call that wrote it.
-  f1 = 2 / 3 / 2 / 2
-  want = [[f1, 0], [0.5, f1]]
-  found = score.credits(rollouts, blame=0, price=0, fault=0)
+  # Of two questions, one is answered from core: right at first, then not quite.
+  want = [[1 / 2, 0], [1 / 2, (2 / 3 - 1) / 2]]
+  found = score.credits(rollouts, READER, blame=0, price=0, fault=0)
   for row, wanted in zip(found, want, strict=True):
     assert row == pytest.approx(wanted)
 
