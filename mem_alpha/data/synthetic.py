@@ -33,8 +33,8 @@ KINDS = (
 )
 
 
-# Asked in two ways: the kinds then weigh about the same in a reward that is
-# the mean over questions as in a table that is the mean over kinds.
+# Asked in two ways: in a reward that is the mean over questions this kind then
+# weighs as much as changes and labels do.
 _ABOUT = (
   'What was it all about?',
   'What were the main topics?',
@@ -175,7 +175,7 @@ class _Builder:
     """Adds a sentence between two times, shares of the conversation.
 
     Of a few chunks drawn it takes the emptiest that says nothing `about` the
-    same yet: two sentences of a chunk do not end alike.
+    same yet, so that sentences of a chunk seldom end alike.
     """
     options = []
     for _ in range(_DRAWS):

@@ -87,14 +87,9 @@ def credits(
       blame=blame,
       price=price,
     )
-    asked = [
-      question
-      for question, answer in zip(instance.questions, rollouts.answers[row])
-      if evidence_reward.CORE in answer.sources
-    ]
-    if asked:
-      read = _from_core(reader, asked, list(core.values()))
-      shares = [sum(marks) / len(instance.questions) for marks in read]
+    if core:
+      read = _from_core(reader, instance.questions, list(core.values()))
+      shares = [answer_reward.reward(marks)[0] for marks in read]
       worth |= evidence_reward.of_core(list(core), shares)
     result += [
       [
