@@ -21,7 +21,7 @@ def get_config(arg=None):
   config.grpo.steps = 55
   config.grpo.lr = 1.5e-3
   config.grpo.evidence = 1.5
-  config.grpo.blame, config.grpo.fault = 0.4, 0.05
+  config.grpo.fault = 0.05
   config.reward.calls, config.reward.compression = 0.3, 0.2
   config.reward.content, config.reward.token_price = 0.3, 7e-4
   return config

@@ -60,7 +60,6 @@ def check(config) -> None:
     'warm.copy_steps',
     'warm.keep_steps',
     'grpo.evidence',
-    'grpo.blame',
     'grpo.fault',
     'reward.token_price',
     'log.turns',

@@ -27,8 +27,8 @@ from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
-from mem_alpha import structs
 from mem_alpha.data import iterator
+from mem_alpha.evals import credit
 from mem_alpha.evals import score
 from mem_alpha.grpo import advantage
 from mem_alpha.grpo import update
@@ -219,13 +219,13 @@ class _Trainer:
         parts.reader,
       )
     turns, rewards = score.rewards(rollouts, build.weights(config))
-    credits = score.credits(
-      rollouts,
-      parts.reader,
-      blame=config.grpo.blame,
-      price=config.reward.token_price,
-      fault=config.grpo.fault,
-    )
+    with self.timer.phase('credit'):
+      credits = credit.of_calls(
+        rollouts,
+        parts.reader,
+        price=config.reward.token_price,
+        fault=config.grpo.fault,
+      )
     adv_B = self._advantages(turns, rewards)
     token_advs = self._token_advantages(turns, adv_B, credits)
     with self.timer.phase('update'):
@@ -254,25 +254,14 @@ class _Trainer:
     )
 
   def _token_advantages(self, turns, adv_B, credits) -> list[np.ndarray]:
-    """That of its turn for each token, and of its call on top of it."""
+    """That of its turn for each token, and of its decision on top of it."""
     g = self.config.grpo
-    # Calls on one kind of memory compete: a topic is worth less than a fact.
-    peers = [
-      turn.row // g.rollouts * len(structs.Kind) + call.kind
-      for turn in turns
-      for call in turn.calls
-    ]
-    adv_C = advantage.of_calls(
-      [value for credit in credits for value in credit], np.array(peers, int)
+    credit_U, group_U, units = credit.decisions(
+      turns, credits, rollouts=g.rollouts
     )
-    adv_C = g.evidence * self._shuffled(adv_C)
-    result, first = [], 0
-    for turn, adv, credit in zip(turns, adv_B, credits):
-      # The last one is for tokens of no call, which have number -1.
-      own = np.append(adv_C[first : first + len(credit)], 0)
-      result.append(adv + own[np.array(turn.token_calls, int)])
-      first += len(credit)
-    return result
+    adv_U = advantage.of_decisions(credit_U, group_U)
+    adv_U = g.evidence * self._shuffled(adv_U)
+    return [adv + adv_U[unit_N] for adv, unit_N in zip(adv_B, units)]
 
   def _shuffled(self, values: np.ndarray) -> np.ndarray:
     """The values; in random order in the control that destroys the credit."""
@@ -311,9 +300,7 @@ class _Trainer:
     """Some sampled trajectories; prompts stay out, they quote the source."""
     R, lines = self.config.grpo.rollouts, []
     shown = [i * R for i in range(self.config.log.turns)]
-    for turn, reward, adv, credit in zip(
-      turns, rewards.total_B, adv_B, credits
-    ):
+    for turn, reward, adv, worth in zip(turns, rewards.total_B, adv_B, credits):
       if turn.row in shown:
         lines.append(
           dict(
@@ -327,7 +314,7 @@ class _Trainer:
             statuses=[status.name for status in turn.statuses],
             reward=float(reward),
             advantage=float(adv),
-            credit=credit,
+            credit=worth,
           )
         )
     files.write_text(

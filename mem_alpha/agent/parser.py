@@ -20,6 +20,7 @@ not live and limits are found later, by the memory itself.
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 
 from mem_alpha import structs
@@ -27,6 +28,7 @@ from mem_alpha.agent import tools
 from mem_alpha.memory import render
 
 _OPEN, _CLOSE = '<tool_call>', '</tool_call>'
+_NUMBER = re.compile(r'(\d{1,4})( Skip)?')
 
 
 def is_done(text: str) -> bool:
@@ -57,6 +59,23 @@ def call_lines(text: str) -> list[int]:
   """Number of the line, from 0, of each call that `parse` returns."""
   lines = enumerate(text.split('\n'))
   return [number for number, line in lines if _untag(line).startswith('{')]
+
+
+def subjects(text: str) -> list[int]:
+  """What each line of a response is about: a line of the chunk, from 1, or 0.
+
+  It is the number that the last remark up to there began with (the inverse of
+  `tools.annotate`); 0 before the first one, and from `Done` on.
+  """
+  found, subject = [], 0
+  for line in text.split('\n'):
+    number = _NUMBER.fullmatch(line)
+    if number:
+      subject = int(number[1])
+    elif line == tools.DONE:
+      subject = 0
+    found.append(subject)
+  return found
 
 
 def _untag(line: str) -> str:

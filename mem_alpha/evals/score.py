@@ -17,17 +17,21 @@ from mem_alpha.rewards import answer as answer_reward
 from mem_alpha.rewards import calls as calls_reward
 from mem_alpha.rewards import compression as compression_reward
 from mem_alpha.rewards import content as content_reward
-from mem_alpha.rewards import evidence as evidence_reward
 from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import episode
+
+
+def of_answer(question: structs.Question, answer: structs.Answer) -> float:
+  """The score of one answer, by the question's metric."""
+  return scores.score(question.metric, answer.text, question.answers)
 
 
 def answers(rollouts: episode.Rollouts, row: int) -> list[float]:
   """The score of each question of a row."""
   instance = rollouts.instances[row]
   return [
-    scores.score(question.metric, answer.text, question.answers)
+    of_answer(question, answer)
     for question, answer in zip(
       instance.questions, rollouts.answers[row], strict=True
     )
@@ -57,84 +61,6 @@ def rewards(
       )
       parts['content'].append(content_reward.reward(turn.grounded))
   return turns, total.combine(weights, **parts)
-
-
-def credits(
-  rollouts: episode.Rollouts,
-  reader: base.Reader,
-  *,
-  blame: float,
-  price: float,
-  fault: float,
-) -> list[list[float]]:
-  """Credit of each call, for the turns in the order of `rewards`.
-
-  What answers owe to it, less `fault` if it failed or stored what its chunk
-  does not say. The reader is asked again what it would have said from core
-  alone, after each call on it.
-  """
-  result = []
-  for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
-    tokens = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
-    written, core = _written(rollouts.turns[row], tokens)
-    worth = evidence_reward.of_entries(
-      answers(rollouts, row),
-      rollouts.answers[row],
-      written,
-      tokens,
-      blame=blame,
-      price=price,
-    )
-    if core:
-      read = _from_core(reader, instance.questions, list(core.values()))
-      shares = [answer_reward.reward(marks)[0] for marks in read]
-      worth |= evidence_reward.of_core(list(core), shares)
-    result += [
-      [
-        worth.get((turn.chunk, c), 0.0) - fault * wrong
-        for c, wrong in enumerate(_faults(turn))
-      ]
-      for turn in rollouts.turns[row]
-    ]
-  return result
-
-
-def _from_core(reader, questions, cores: list[str]) -> list[list[float]]:
-  """Scores of the questions, answered from nothing but each core text."""
-  nothing = base.Memories(cores, lambda q: [[[] for _ in row] for row in q])
-  answered = reader(nothing, [[q.text for q in questions]] * len(cores))
-  return [
-    [scores.score(q.metric, a.text, q.answers) for q, a in zip(questions, row)]
-    for row in answered
-  ]
-
-
-def _faults(turn: episode.Turn) -> list[bool]:
-  """Which calls failed, or stored something that is not grounded."""
-  grounded = iter(turn.grounded)
-  writes = (structs.Action.INSERT, structs.Action.UPDATE)
-  return [
-    status != structs.Status.OK
-    or (call.action in writes and not next(grounded))
-    for call, status in zip(turn.calls, turn.statuses, strict=True)
-  ]
-
-
-def _written(turns: Sequence[episode.Turn], live):
-  """Which call wrote each live entry, and the texts of those on core."""
-  written, core = {}, {}
-  for turn in turns:
-    for c, (call, status) in enumerate(zip(turn.calls, turn.statuses)):
-      source, place = (call.kind, turn.uids[c]), (turn.chunk, c)
-      if status != structs.Status.OK:
-        continue
-      if call.kind == structs.Kind.CORE:
-        core[place] = call.content
-      elif source in live:
-        written[source] = place  # a new version replaces the one before
-  return written, core
 
 
 def rates(rollouts: episode.Rollouts) -> dict[str, float]:

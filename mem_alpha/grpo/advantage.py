@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_MOST = 4.0  # bound of the advantage of a decision, in deviations
 GROUPINGS = ('chunk', 'instance', 'rollout')
 
 
@@ -47,23 +48,28 @@ def of_turns(
   return group_relative(reward_B, group_B, weight_B, std=std, **size)
 
 
-def of_calls(credit_C, group_C, eps: float = 1e-6) -> np.ndarray:
-  """Credit of each call above its baseline, over the group's scale.
+def of_decisions(credit_U, group_U, eps: float = 1e-6) -> np.ndarray:
+  """Credit of each decision above its group's mean, in the batch's scale.
 
-  A call competes with not being made, which is worth nothing: the baseline is
-  0. Where the average call of the group is worth less than that, it is the
-  baseline, or a writer that stores much of the wrong would learn to store
-  nothing before it learns what. The scale is the root mean square; equal
-  credits of 0 or less give exactly zero.
+  `credit_U` is in units of r1; the group of a decision are those that other
+  rollouts took about the same line of the same chunk, whatever they were. The
+  scale is the root mean square over the batch, not the group's own: where all
+  rollouts did nearly the same, the difference is noise and stays small. Equal
+  credits, and so groups of one, give exactly zero.
   """
-  credit_C = np.asarray(credit_C, np.float32)
-  _, group_C, count_G = np.unique(
-    np.asarray(group_C), return_inverse=True, return_counts=True
-  )
-  mean_G = np.bincount(group_C, credit_C) / np.maximum(count_G, 1)
-  above_C = credit_C - np.minimum(mean_G, 0)[group_C]
-  scale_G = np.sqrt(np.bincount(group_C, above_C**2) / np.maximum(count_G, 1))
-  return (above_C / (scale_G[group_C] + eps)).astype(np.float32)
+  credit_U = np.asarray(credit_U, np.float64)
+  if not credit_U.size:
+    return np.zeros(0, np.float32)
+  _, group_U = np.unique(np.asarray(group_U), axis=0, return_inverse=True)
+  group_U = group_U.reshape(-1)
+  least_G = np.full(group_U.max() + 1, np.inf)
+  np.minimum.at(least_G, group_U, credit_U)
+  above_U = credit_U - least_G[group_U]  # equal ones are exactly 0 now
+  mean_G = np.bincount(group_U, above_U) / np.bincount(group_U)
+  centred_U = above_U - mean_G[group_U]
+  scale = np.sqrt(np.square(centred_U).mean())
+  # A rare decision that decided much must not drown all others.
+  return np.clip(centred_U / (scale + eps), -_MOST, _MOST).astype(np.float32)
 
 
 def group_ids(*, by: str, instance_B, rollout_B, chunk_B) -> np.ndarray:

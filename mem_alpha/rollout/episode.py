@@ -80,7 +80,8 @@ class Turn:
   calls: list[structs.Call]
   statuses: list[structs.Status]
   uids: list[int]  # of the entry that an accepted call acted on, else NO_ID
-  token_calls: list[int]  # which call each response token belongs to, or -1
+  token_subjects: list[int]  # chunk line that each response token is about
+  call_subjects: list[int]  # ... and each call; 0 where it names none
   grounded: list[bool]  # one per accepted insert or update
   cut_tokens: int  # chunk tokens that did not fit the prompt
 
@@ -95,6 +96,7 @@ class Rollouts:
   cores: list[str]
   memory_tokens: list[int]
   chunk_tokens: list[int]
+  memories: base.Memories  # what the reader saw
   answers: list[list[structs.Answer]]
   history: list[list[list[structs.Entry]]]  # per chunk, per row; if asked for
 
@@ -141,6 +143,7 @@ class Runner:
         sum(len(self._encode(c)) for c in i.chunks) if i else 0
         for i in instances
       ],
+      memories=memories,
       answers=answers,
       history=history,
     )
@@ -173,7 +176,7 @@ class Runner:
     new = {}
     for i, context in enumerate(contexts):
       if context is not None:
-        text, calls, token_calls = self._parse(responses[i])
+        text, calls, token_subjects, call_subjects = self._parse(responses[i])
         new[i] = Turn(
           row=i,
           chunk=chunk,
@@ -183,7 +186,8 @@ class Runner:
           calls=calls,
           statuses=[call.status for call in calls],
           uids=[structs.NO_ID] * len(calls),
-          token_calls=token_calls,
+          token_subjects=token_subjects,
+          call_subjects=call_subjects,
           grounded=[],
           cut_tokens=cuts[i],
         )
@@ -210,10 +214,11 @@ class Runner:
       max_calls=self.spec.max_calls,
       enabled=self.spec.limits.enabled,
     )
-    call_of = {line: c for c, line in enumerate(parser.call_lines(text))}
-    lines = self._token_lines(ids)
-    token_calls = [call_of.get(line, -1) for line in lines]
-    return text, calls, token_calls + [-1] * (len(response.tokens) - len(ids))
+    subjects = parser.subjects(text)
+    token_subjects = [subjects[line] for line in self._token_lines(ids)]
+    token_subjects += [0] * (len(response.tokens) - len(ids))
+    call_subjects = [subjects[line] for line in parser.call_lines(text)]
+    return text, calls, token_subjects, call_subjects
 
   def _token_lines(self, ids: Sequence[int]) -> list[int]:
     """The line, from 0, that each token ends on (its own break not counted)."""

@@ -168,4 +168,5 @@ def test_a_response_goes_through_the_lines_of_its_chunk():
   parsed = parser.parse(text, finished=True, max_calls=9, enabled=ALL)
   assert parsed == [call] and parser.is_done(text)
   assert parser.call_lines(text) == [2]
+  assert parser.subjects(text) == [1, 2, 2, 3, 0]
   assert tools.render_response([]) == tools.DONE

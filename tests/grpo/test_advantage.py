@@ -119,28 +119,35 @@ def test_unknown_grouping_is_an_error():
     advantage.group_ids(by='turn', **index_arrays(1, 1, 1))
 
 
-def test_credit_of_calls_by_hand():
-  # A group worth something on average keeps 0 as its baseline ...
-  adv_C = advantage.of_calls([3.0, 1.0, -1.0], [7, 7, 7])
-  scale = np.sqrt((9 + 1 + 1) / 3)
-  np.testing.assert_allclose(adv_C, np.array([3, 1, -1]) / scale, rtol=1e-5)
-  # ... one worth less than nothing is centred on its mean, -1 here.
-  adv_C = advantage.of_calls([1.0, -3.0, 0.5], [0, 0, 1])
-  np.testing.assert_allclose(adv_C, [1, -1, 1], rtol=1e-5)
+def test_advantage_of_decisions_by_hand():
+  # Two groups: centred on 1 and 0.5; the scale is that of both together.
+  adv_U = advantage.of_decisions([3, 1, -1, 0.5, 0.5], [7, 7, 7, 2, 2])
+  scale = np.sqrt((4 + 0 + 4) / 5)
+  np.testing.assert_allclose(
+    adv_U, np.array([2, 0, -2, 0, 0]) / scale, rtol=1e-5
+  )
 
 
-def test_useless_calls_of_one_price_earn_exactly_nothing():
-  adv_C = advantage.of_calls([-0.25, -0.25, 0.0, 0.0], [0, 0, 1, 1])
-  np.testing.assert_array_equal(adv_C, 0)
-  assert advantage.of_calls([], []).shape == (0,)
+def test_decisions_of_equal_worth_earn_exactly_nothing():
+  # Groups may be rows of ids; 0.1 + 0.2 has no exact mean in binary.
+  adv_U = advantage.of_decisions([0.3] * 3 + [0.1], [[0, 1]] * 3 + [[1, 0]])
+  np.testing.assert_array_equal(adv_U, 0)
+  assert advantage.of_decisions([], np.zeros((0, 2))).shape == (0,)
 
 
-def test_credit_of_calls_has_the_scale_of_its_group_only():
+def test_a_decision_that_decided_much_is_bounded():
+  credit_U, group_U = np.zeros(200), np.repeat(np.arange(100), 2)
+  credit_U[0] = 1
+  adv_U = advantage.of_decisions(credit_U, group_U)
+  np.testing.assert_array_equal(adv_U[:2], [4, -4])
+
+
+def test_advantages_of_decisions_sum_to_zero_in_each_group():
   rng = np.random.default_rng(0)
-  credit_C, group_C = rng.normal(size=60), rng.integers(0, 5, 60)
-  adv_C = advantage.of_calls(credit_C, group_C)
-  for group in range(5):
-    mine = group_C == group
-    alone = advantage.of_calls(1000 * credit_C[mine], np.zeros(mine.sum()))
-    np.testing.assert_allclose(adv_C[mine], alone, rtol=1e-3)
-    np.testing.assert_allclose(np.square(alone).mean(), 1, rtol=1e-3)
+  credit_U, group_U = rng.normal(size=60), rng.integers(0, 5, 60)
+  adv_U = advantage.of_decisions(credit_U, group_U)
+  np.testing.assert_allclose(np.bincount(group_U, adv_U), 0, atol=1e-5)
+  np.testing.assert_allclose(np.square(adv_U).mean(), 1, rtol=1e-4)
+  # Units do not matter, nor does what is added to a whole group.
+  other_U = advantage.of_decisions(1000 * credit_U + group_U, group_U)
+  np.testing.assert_allclose(other_U, adv_U, atol=1e-4)

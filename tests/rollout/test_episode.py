@@ -14,6 +14,7 @@ from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
 from mem_alpha.data import synthetic
+from mem_alpha.evals import credit
 from mem_alpha.evals import score
 from mem_alpha.memory import ops
 from mem_alpha.readers import base
@@ -171,7 +172,7 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
   # Each quoted entry earns its question's share and pays for its tokens.
   first, second = count('Ann lives in Oslo.'), count('Bo has a dog.')
-  assert score.credits(rollouts, READER, blame=1, price=0.01, fault=0.25) == [
+  assert credit.of_calls(rollouts, READER, price=0.01, fault=0.25) == [
     [pytest.approx(0.5 - 0.01 * first), -0.25],
     [],
     # Quoted, but made up.
@@ -179,7 +180,7 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   ]
 
 
-def test_every_token_knows_its_call(tokenizer):
+def test_every_token_and_call_knows_its_line_of_the_chunk(tokenizer):
   call = tools.render_call(
     structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='A b.')
   )
@@ -188,17 +189,18 @@ def test_every_token_knows_its_call(tokenizer):
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, said), READER)
   (turn,) = rollouts.turns[0]
-  assert len(turn.token_calls) == len(turn.response.tokens)
-  for c, want in ((0, call), (1, call), (-1, '1 Skip 2 hm Done')):
+  assert len(turn.token_subjects) == len(turn.response.tokens)
+  for line, want in ((1, '1 Skip'), (2, f'2 {call} hm {call}'), (0, 'Done')):
     own = [
       token
-      for token, owner in zip(turn.response.tokens[:-1], turn.token_calls)
-      if owner == c
+      for token, about in zip(turn.response.tokens[:-1], turn.token_subjects)
+      if about == line
     ]
     # A line break may belong to the token on either side of it.
     found = tokenizer.decode(own)
     assert ''.join(found.split()) == ''.join(want.split())
-  assert turn.token_calls[-1] == -1
+  assert turn.token_subjects[-1] == 0
+  assert turn.call_subjects == [2, 2]
   assert turn.uids == [0, structs.NO_ID]  # the second is a duplicate
 
 
@@ -230,7 +232,7 @@ def test_credit_follows_updates_and_core(tokenizer):
   rollouts = runner.run([instance], saying(tokenizer, *said), READER)
   # Of two questions, one is answered from core: right at first, then not quite.
   want = [[1 / 2, 0], [1 / 2, (2 / 3 - 1) / 2]]
-  found = score.credits(rollouts, READER, blame=0, price=0, fault=0)
+  found = credit.of_calls(rollouts, READER, price=0, fault=0)
   for row, wanted in zip(found, want, strict=True):
     assert row == pytest.approx(wanted)
 

@@ -1,0 +1,200 @@
+"""What each call of finished rollouts was worth to their answers.
+
+r1 is one number for the twenty-odd calls of a rollout, so each is also praised
+and blamed for what the others did. Memory knows better: an answer names the
+entries that it came from, and an entry the call that wrote it. The reader is
+asked again: without an entry, about the questions whose answers came from it,
+and from core alone, after each call on it. Credits are then compared among the
+rollouts of a group, line of the chunk by line (`decisions`).
+
+Evidence-anchored attribution as in Fine-Mem (arXiv 2601.08435), by what is lost
+without an entry instead of in equal parts, and down to the call.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mem_alpha import structs
+from mem_alpha.evals import score
+from mem_alpha.readers import base
+from mem_alpha.rewards import answer as answer_reward
+from mem_alpha.rollout import episode
+
+Source = tuple[structs.Kind, int]
+Place = tuple[int, int]  # chunk, and which of its calls
+CORE: Source = (structs.Kind.CORE, structs.NO_ID)
+
+
+def of_calls(
+  rollouts: episode.Rollouts,
+  reader: base.Reader,
+  *,
+  price: float,
+  fault: float,
+) -> list[list[float]]:
+  """Credit of each call, for the turns in the order of `score.rewards`.
+
+  What r1 would lose without it, less `price` per token of the entry it wrote,
+  less `fault` if it failed or stored what its chunk does not say.
+  """
+  result = []
+  gains = entry_gains(rollouts, reader)
+  for row, instance in enumerate(rollouts.instances):
+    if instance is None:
+      continue
+    tokens = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
+    written, core = _written(rollouts.turns[row], tokens)
+    worth = {
+      place: gains[row].get(source, 0.0) - price * tokens[source]
+      for source, place in written.items()
+    }
+    if core:
+      read = _from_core(reader, instance.questions, list(core.values()))
+      shares = [answer_reward.reward(marks)[0] for marks in read]
+      worth |= of_core(list(core), shares)
+    result += [
+      [
+        worth.get((turn.chunk, c), 0.0) - fault * wrong
+        for c, wrong in enumerate(_faults(turn))
+      ]
+      for turn in rollouts.turns[row]
+    ]
+  return result
+
+
+def decisions(
+  turns: Sequence[episode.Turn],
+  credits: Sequence[Sequence[float]],
+  *,
+  rollouts: int,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+  """What each turn did with each line of its chunk, and what that was worth.
+
+  A decision is all that a response says under one line number: nothing more
+  where it skips the line (worth 0), else the calls that follow (the sum of
+  their credits). A response without numbers is one decision. Returns credit_U,
+  group_U3 (instance, chunk and line: the same for the decisions that other
+  rollouts took about the same line), and for each turn unit_N, the decision
+  that each response token belongs to. `rollouts` is their number per instance,
+  whose rows follow one another.
+  """
+  worth, groups, units = [], [], []
+  for turn, values in zip(turns, credits, strict=True):
+    place = {}
+    for line in dict.fromkeys([*turn.token_subjects, *turn.call_subjects]):
+      place[line] = len(worth)
+      worth.append(0.0)
+      groups.append((turn.row // rollouts, turn.chunk, line))
+    for line, value in zip(turn.call_subjects, values, strict=True):
+      worth[place[line]] += value
+    units.append(np.array([place[x] for x in turn.token_subjects], int))
+  return np.array(worth), np.array(groups, int).reshape(-1, 3), units
+
+
+def entry_gains(
+  rollouts: episode.Rollouts, reader: base.Reader
+) -> list[dict[Source, float]]:
+  """Per row and entry that an answer came from: r1 less r1 without it.
+
+  Only answers that came from an entry are read again without it; what its
+  removal does to the ranks of others is seen there, and nowhere else.
+  """
+  rows, sources, asked = [], [], []
+  for row, instance in enumerate(rollouts.instances):
+    by_source: dict[Source, list[int]] = {}
+    for q, answer in enumerate(rollouts.answers[row] if instance else ()):
+      for source in dict.fromkeys(answer.sources):
+        if source != CORE:
+          by_source.setdefault(source, []).append(q)
+    rows += [row] * len(by_source)
+    sources += by_source
+    asked += by_source.values()
+  memories = _without(rollouts.memories, rows, sources)
+  questions = [
+    [rollouts.instances[row].questions[q] for q in qs]
+    for row, qs in zip(rows, asked, strict=True)
+  ]
+  found = reader(memories, [[q.text for q in qs] for qs in questions])
+  gains: list[dict[Source, float]] = [{} for _ in rollouts.instances]
+  for row, source, qs, asked_, answers in zip(
+    rows, sources, asked, questions, found, strict=True
+  ):
+    marks = score.answers(rollouts, row)
+    lost = [
+      marks[q] - score.of_answer(question, answer)
+      for q, question, answer in zip(qs, asked_, answers, strict=True)
+    ]
+    gains[row][source] = sum(lost) / len(marks)
+  return gains
+
+
+def _without(
+  memories: base.Memories,
+  rows: Sequence[int],
+  sources: Sequence[Source],
+) -> base.Memories:
+  """Variants of memories: that of each row, less one entry."""
+
+  def search(queries: base.Queries) -> base.Hits:
+    joined = [[] for _ in memories.cores]
+    for row, part in zip(rows, queries, strict=True):
+      joined[row] += part
+    found = [iter(hits) for hits in memories.search(joined)]
+    return [
+      [[e for e in next(found[row]) if (e.kind, e.uid) != source] for _ in part]
+      for row, source, part in zip(rows, sources, queries, strict=True)
+    ]
+
+  return base.Memories([memories.cores[row] for row in rows], search)
+
+
+def of_core(
+  places: Sequence[Place], scores: Sequence[float]
+) -> dict[Place, float]:
+  """Credit of the calls on core, in units of r1.
+
+  `scores` are what the answers read from core add to r1 after each of them.
+  The credits sum to the last score.
+  """
+  before = [0.0, *scores]
+  return {
+    place: score - old
+    for place, score, old in zip(places, scores, before, strict=False)
+  }
+
+
+def _from_core(reader, questions, cores: list[str]) -> list[list[float]]:
+  """Scores of the questions, answered from nothing but each core text."""
+  nothing = base.Memories(cores, lambda q: [[[] for _ in row] for row in q])
+  answered = reader(nothing, [[q.text for q in questions]] * len(cores))
+  return [
+    [score.of_answer(q, a) for q, a in zip(questions, row, strict=True)]
+    for row in answered
+  ]
+
+
+def _faults(turn: episode.Turn) -> list[bool]:
+  """Which calls failed, or stored something that is not grounded."""
+  grounded = iter(turn.grounded)
+  writes = (structs.Action.INSERT, structs.Action.UPDATE)
+  return [
+    status != structs.Status.OK
+    or (call.action in writes and not next(grounded))
+    for call, status in zip(turn.calls, turn.statuses, strict=True)
+  ]
+
+
+def _written(turns: Sequence[episode.Turn], live: Mapping):
+  """Which call wrote each live entry, and the texts of those on core."""
+  written, core = {}, {}
+  for turn in turns:
+    for c, (call, status) in enumerate(zip(turn.calls, turn.statuses)):
+      source, place = (call.kind, turn.uids[c]), (turn.chunk, c)
+      if status != structs.Status.OK:
+        continue
+      if call.kind == structs.Kind.CORE:
+        core[place] = call.content
+      elif source in live:
+        written[source] = place  # a new version replaces the one before
+  return written, core
