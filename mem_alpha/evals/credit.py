@@ -3,14 +3,17 @@
 r1 is one number for the twenty-odd calls of a rollout, so each is also praised
 and blamed for what the others did. Memory knows better: an answer names the
 entries that it came from, and an entry the call that wrote it. The reader is
-asked again: without an entry, about the questions whose answers came from it,
-and from core alone, after each call on it. Credits are then compared among the
-rollouts of a group, line of the chunk by line (`decisions`).
+asked again: without the entry that an answer came from, then without the one
+behind it, and from core alone, after each call on it. Credits are then compared
+among the rollouts of a group, line of the chunk by line (`decisions`).
 
 Evidence-anchored attribution as in Fine-Mem (arXiv 2601.08435), by what is lost
-without an entry instead of in equal parts, and down to the call.
+without an entry instead of in equal parts, and down to the call. With removal
+of one entry only, a fact that a stored guess hides would earn nothing, and a
+writer that stores much would learn to store no facts before no guesses.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +27,7 @@ from mem_alpha.rollout import episode
 Source = tuple[structs.Kind, int]
 Place = tuple[int, int]  # chunk, and which of its calls
 CORE: Source = (structs.Kind.CORE, structs.NO_ID)
+_DEPTH = 4  # entries taken away, one after the other, behind an answer
 
 
 def of_calls(
@@ -35,8 +39,8 @@ def of_calls(
 ) -> list[list[float]]:
   """Credit of each call, for the turns in the order of `score.rewards`.
 
-  What r1 would lose without it, less `price` per token of the entry it wrote,
-  less `fault` if it failed or stored what its chunk does not say.
+  What the answers owe to the entry it wrote, less `price` per token of it, less
+  `fault` if it failed or stored what its chunk does not say.
   """
   result = []
   gains = entry_gains(rollouts, reader)
@@ -93,60 +97,74 @@ def decisions(
 
 
 def entry_gains(
-  rollouts: episode.Rollouts, reader: base.Reader
+  rollouts: episode.Rollouts, reader: base.Reader, *, depth: int = _DEPTH
 ) -> list[dict[Source, float]]:
-  """Per row and entry that an answer came from: r1 less r1 without it.
+  """What the answers owe to each entry, per row, in units of r1.
 
-  Only answers that came from an entry are read again without it; what its
-  removal does to the ranks of others is seen there, and nowhere else.
+  An answer's last source is taken away and the question is read again, up to
+  `depth` times: each source earns what the score lost by its removal. The gains
+  of a question sum to its score less the score of what is left, so an entry
+  that hides the right answer pays exactly what the hidden entry earns, whether
+  or not it is hidden. What a removal does to the ranks of other entries is not
+  seen where a search returns fewer than all of them.
   """
-  rows, sources, asked = [], [], []
-  for row, instance in enumerate(rollouts.instances):
-    by_source: dict[Source, list[int]] = {}
-    for q, answer in enumerate(rollouts.answers[row] if instance else ()):
-      for source in dict.fromkeys(answer.sources):
-        if source != CORE:
-          by_source.setdefault(source, []).append(q)
-    rows += [row] * len(by_source)
-    sources += by_source
-    asked += by_source.values()
-  memories = _without(rollouts.memories, rows, sources)
-  questions = [
-    [rollouts.instances[row].questions[q] for q in qs]
-    for row, qs in zip(rows, asked, strict=True)
-  ]
-  found = reader(memories, [[q.text for q in qs] for qs in questions])
   gains: list[dict[Source, float]] = [{} for _ in rollouts.instances]
-  for row, source, qs, asked_, answers in zip(
-    rows, sources, asked, questions, found, strict=True
-  ):
-    marks = score.answers(rollouts, row)
-    lost = [
-      marks[q] - score.of_answer(question, answer)
-      for q, question, answer in zip(qs, asked_, answers, strict=True)
-    ]
-    gains[row][source] = sum(lost) / len(marks)
+  asked = [
+    _Asked(row, question, answer, mark)
+    for row, instance in enumerate(rollouts.instances)
+    if instance
+    for question, answer, mark in zip(
+      instance.questions,
+      rollouts.answers[row],
+      score.answers(rollouts, row),
+      strict=True,
+    )
+  ]
+  for _ in range(depth):
+    asked = [a for a in asked if a.answer.sources not in ((), (CORE,))]
+    for a in asked:
+      a.removed.append(a.answer.sources[-1])
+    found = reader(
+      _without(rollouts.memories, asked), [[a.question.text] for a in asked]
+    )
+    for a, (answer,) in zip(asked, found, strict=True):
+      mark = score.of_answer(a.question, answer)
+      count = len(rollouts.instances[a.row].questions)
+      own = gains[a.row]
+      source = a.removed[-1]
+      own[source] = own.get(source, 0.0) + (a.mark - mark) / count
+      a.answer, a.mark = answer, mark
   return gains
 
 
-def _without(
-  memories: base.Memories,
-  rows: Sequence[int],
-  sources: Sequence[Source],
-) -> base.Memories:
-  """Variants of memories: that of each row, less one entry."""
+@dataclasses.dataclass
+class _Asked:
+  """A question, its answer and score once some entries were removed."""
+
+  row: int
+  question: structs.Question
+  answer: structs.Answer
+  mark: float
+  removed: list[Source] = dataclasses.field(default_factory=list)
+
+
+def _without(memories: base.Memories, asked: Sequence[_Asked]) -> base.Memories:
+  """A memory per question: that of its row, less what was removed."""
 
   def search(queries: base.Queries) -> base.Hits:
     joined = [[] for _ in memories.cores]
-    for row, part in zip(rows, queries, strict=True):
-      joined[row] += part
+    for a, part in zip(asked, queries, strict=True):
+      joined[a.row] += part
     found = [iter(hits) for hits in memories.search(joined)]
     return [
-      [[e for e in next(found[row]) if (e.kind, e.uid) != source] for _ in part]
-      for row, source, part in zip(rows, sources, queries, strict=True)
+      [
+        [e for e in next(found[a.row]) if (e.kind, e.uid) not in a.removed]
+        for _ in part
+      ]
+      for a, part in zip(asked, queries, strict=True)
     ]
 
-  return base.Memories([memories.cores[row] for row in rows], search)
+  return base.Memories([memories.cores[a.row] for a in asked], search)
 
 
 def of_core(

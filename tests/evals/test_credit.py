@@ -7,6 +7,7 @@ import pytest
 
 from mem_alpha import structs
 from mem_alpha.evals import credit
+from mem_alpha.evals import score
 from mem_alpha.readers import base
 from mem_alpha.readers import lexical
 from mem_alpha.rollout import episode
@@ -52,7 +53,7 @@ def test_a_decision_is_what_was_done_with_a_line():
   assert worth_U.sum() == pytest.approx(0.25 - 0.5 + 0.125 + 1)
 
 
-def test_gain_of_an_entry_is_what_r1_loses_without_it():
+def test_gains_of_entries_hidden_or_not():
   def entry(uid, text):
     return structs.Entry(structs.Kind.SEMANTIC, uid, text, 0, 0, uid, 5)
 
@@ -85,8 +86,9 @@ def test_gain_of_an_entry_is_what_r1_loses_without_it():
   )
   assert rollouts.answers[0][0].text == 'Maybe Cy'
   (gains,) = credit.entry_gains(rollouts, reader)
-  # The guess hides the fact: without it one answer of two would be right.
-  assert gains == {
-    (structs.Kind.SEMANTIC, 1): -0.5,
-    (structs.Kind.SEMANTIC, 2): 0.5,
-  }
+  # The guess hides the fact, which earns what it would earn alone.
+  keys = [(structs.Kind.SEMANTIC, uid) for uid in range(3)]
+  assert gains == dict(zip(keys, (0.5, -0.5, 0.5)))
+  assert sum(gains.values()) == np.mean(score.answers(rollouts, 0))
+  (once,) = credit.entry_gains(rollouts, reader, depth=1)
+  assert keys[0] not in once
