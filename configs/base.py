@@ -115,6 +115,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
 
   c.batch = config_dict.ConfigDict()
   c.batch.rows = 16  # rows of a micro-batch, each of several packed turns
+  c.batch.length = config_dict.placeholder(int)  # tokens of a row; None: a turn
   c.batch.targets = 112  # response tokens of a row
 
   c.opt = config_dict.ConfigDict()

@@ -9,19 +9,22 @@ from configs import base
 
 def get_config(arg=None):
   config = base.get_config(arg)
-  config.tokenizer.vocab_size = 864
+  config.tokenizer.vocab_size = 872
+  config.model.remat = True
   config.prompt.show, config.prompt.tokens = 3, 160
   config.sampling.max_new_tokens = 96
-  config.batch.rows = 20
+  config.batch.rows, config.batch.length, config.batch.targets = 12, 416, 160
   config.warm.copy_steps = 250
-  config.warm.keep_steps = 500
-  config.warm.steps = 450
+  config.warm.keep_steps = 300
+  config.warm.steps = 300
+  config.warm.instances = 1600
   config.warm.leave_out_fact, config.warm.store_small_talk = 0.25, 0.55
   config.warm.lr = 7e-3
-  config.grpo.steps = 55
+  config.grpo.steps = 24
+  config.grpo.updates = 4
   config.grpo.lr = 1.5e-3
   config.grpo.evidence = 1.5
   config.grpo.fault = 0.05
   config.reward.calls, config.reward.compression = 0.3, 0.2
-  config.reward.content, config.reward.token_price = 0.3, 7e-4
+  config.reward.content = 0.3
   return config

@@ -290,7 +290,7 @@ def batch_shape(config) -> batch.Shape:
   new = config.sampling.max_new_tokens
   return batch.Shape(
     rows=config.batch.rows,
-    length=config.prompt.tokens + new,
+    length=max(config.prompt.tokens + new, config.batch.length or 0),
     targets=max(new, config.batch.targets),
     turns=4 * config.batch.rows,
     response=new,

@@ -124,7 +124,7 @@ class _Trainer:
     Turns are made anew after a restart: they depend on the seed alone.
     """
     config, parts = self.config, self.parts
-    train = parts.instances('train', config.warm.instances)
+    train = parts.instances('train', config.warm.instances)[:]  # made once
     chunks = [chunk for instance in train for chunk in instance.chunks]
 
     def copies():

@@ -28,7 +28,7 @@ from mem_alpha.agent import tools
 from mem_alpha.memory import render
 
 _OPEN, _CLOSE = '<tool_call>', '</tool_call>'
-_NUMBER = re.compile(r'(\d{1,4})( Skip)?')
+_NUMBER = re.compile(r'([0-9]{1,4})(\t\S+)?( Skip)?')
 
 
 def is_done(text: str) -> bool:

@@ -5,7 +5,7 @@
 
 A response is calls and remarks, a line each, and `Done`. A remark is any line
 that does not begin with a brace; the scripted writers note the line of the
-chunk that they are at. `render_call` writes a call, `atoms` lists the fixed
+chunk that they are at and the word that it begins with. `render_call` writes a call, `atoms` lists the fixed
 strings that calls are made of, `schema` describes the tools to models that are
 told about them, and `parser.py` reads calls back with the tables below.
 
@@ -15,6 +15,7 @@ it. `enabled[kind]` says which memories the run has; a tool offers only those.
 
 import dataclasses
 import json
+import string
 from collections.abc import Sequence
 
 from mem_alpha import structs
@@ -22,6 +23,7 @@ from mem_alpha.memory import render
 
 DONE = 'Done'  # the last line; the only one when there is nothing to say
 _SKIP = ' Skip'
+LINE_TAB = '\t'  # after the number of a line, in chunks and remarks
 
 _SLOT = '\ue000'  # stands for an id or a content while a frame is cut out
 
@@ -96,17 +98,19 @@ def render_call(call: structs.Call) -> str:
 
 
 def annotate(
-  calls: Sequence[structs.Call | None],
+  calls: Sequence[structs.Call | None], texts: Sequence[str]
 ) -> list[structs.Call | str]:
-  """A call or None per line of a chunk -> the lines of a response.
+  """A call or None per numbered line of a chunk -> the lines of a response.
 
-  Each line's number comes before what is done with it. A small model that
-  imitates this always knows what to read next, and whether to store it is the
-  choice of one token, made where the line begins.
+  Each line's number and first word come before what is done with it, as they
+  stand in the chunk. A small model that imitates this always knows what to read
+  next, and whether to store it is the choice of one token, made with the word
+  that tells in front of it.
   """
   lines = []
-  for number, call in enumerate(calls, start=1):
-    lines += [f'{number}{_SKIP}'] if call is None else [f'{number}', call]
+  for number, (call, text) in enumerate(zip(calls, texts, strict=True), 1):
+    remark = f'{number}{LINE_TAB}{text.split()[0]}'
+    lines += [remark + _SKIP] if call is None else [remark, call]
   return lines
 
 
@@ -123,7 +127,12 @@ def atoms(enabled: Sequence[bool]) -> list[str]:
   escaped contents and ids. Line breaks between the lines of a response belong
   to the strings beside them.
   """
-  strings = [DONE, _SKIP + '\n', '"}}\n']
+  strings = [
+    DONE,
+    _SKIP + '\n',
+    '"}}\n',
+    *(d + LINE_TAB for d in string.digits),
+  ]
   for tool, kinds in offered(enabled):
     for kind in kinds:
       begin, *rest = _render(tool, kind, _SLOT, _SLOT).split(_SLOT)

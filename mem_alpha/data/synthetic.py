@@ -22,6 +22,7 @@ import random
 from collections.abc import Sequence
 
 from mem_alpha import structs
+from mem_alpha.agent import tools
 from mem_alpha.data import vocabulary
 
 SPLITS = ('train', 'validation', 'test')
@@ -124,8 +125,7 @@ class _Builder:
 
   def __init__(self, spec: Spec, split: str, rng: random.Random):
     self.spec, self.split, self.rng = spec, split, rng
-    self.pool = vocabulary.pairs(split)
-    rng.shuffle(self.pool)
+    self.pool = list(vocabulary.pairs(split))
     self.next_name = 0
     self.placed: list[tuple[float, structs.Note]] = []
     self.about = [set() for _ in range(spec.chunks)]  # what sentences end with
@@ -140,6 +140,9 @@ class _Builder:
     """A name not used so far; middle syllables once the short ones run out."""
     turn, place = divmod(self.next_name, len(self.pool))
     self.next_name += 1
+    if not turn:  # shuffled as far as it is used
+      other = self.rng.randrange(place, len(self.pool))
+      self.pool[place], self.pool[other] = self.pool[other], self.pool[place]
     start, end = self.pool[place]
     middle = ''
     while turn:
@@ -329,7 +332,7 @@ class _Builder:
 
 def numbered(sentences: Sequence[str]) -> list[str]:
   """The lines of a chunk, numbered from 1."""
-  return [f'{n}\t{sentence}' for n, sentence in enumerate(sentences, start=1)]
+  return [f'{n}{tools.LINE_TAB}{s}' for n, s in enumerate(sentences, start=1)]
 
 
 def _what(subject: str, relation: str) -> str:

@@ -5,6 +5,7 @@ residue. They share no combination of sentence frame and relation, while every
 word of a validation or test frame occurs in training.
 """
 
+import functools
 import itertools
 import math
 
@@ -125,10 +126,13 @@ def names(split: str) -> list[str]:
   return [start + end for start, end in pairs(split)]
 
 
-def pairs(split: str) -> list[tuple[str, str]]:
+@functools.cache
+def pairs(split: str) -> tuple[tuple[str, str], ...]:
   wanted = {'train': range(6), 'validation': (6, 7), 'test': (8, 9)}[split]
   grid = itertools.product(enumerate(STARTS), enumerate(_ENDS))
-  return [(a, b) for (i, a), (j, b) in grid if (7 * i + 3 * j) % 10 in wanted]
+  return tuple(
+    (a, b) for (i, a), (j, b) in grid if (7 * i + 3 * j) % 10 in wanted
+  )
 
 
 def frames(split: str, family: str, relation: int) -> list[str]:

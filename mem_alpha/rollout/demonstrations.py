@@ -130,7 +130,7 @@ def copies(
         max_tokens=prompt_tokens,
         show=0,
       )
-      text = tools.render_response(tools.annotate(said))
+      text = tools.render_response(tools.annotate(said, lines))
       response = (*tokenizer.encode(text), tokenizer.end_of_turn)
       if not cut and len(response) <= max_new_tokens:
         break

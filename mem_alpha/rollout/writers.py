@@ -121,7 +121,9 @@ def annotated(habits: script.Habits, *, show: int | None) -> Script:
       habits=habits,
       rng=rng,
     )
-    return tools.annotate(found)
+    return tools.annotate(
+      found, [note.sentence for note in notes[context.chunk]]
+    )
 
   return calls
 

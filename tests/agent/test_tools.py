@@ -157,12 +157,14 @@ def _ids(tokenizer, call):
 
 def test_a_response_goes_through_the_lines_of_its_chunk():
   call = structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='x')
-  text = tools.render_response(tools.annotate([None, call, None]))
+  text = tools.render_response(
+    tools.annotate([None, call, None], ['A b.', 'x', 'C.'])
+  )
   assert text.split('\n') == [
-    '1 Skip',
-    '2',
+    '1\tA Skip',
+    '2\tx',
     tools.render_call(call),
-    '3 Skip',
+    '3\tC. Skip',
     'Done',
   ]
   parsed = parser.parse(text, finished=True, max_calls=9, enabled=ALL)

@@ -184,13 +184,17 @@ def test_every_token_and_call_knows_its_line_of_the_chunk(tokenizer):
   call = tools.render_call(
     structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='A b.')
   )
-  said = f'1 Skip\n2\n{call}\nhm\n{call}\nDone'
+  said = f'1\tYes Skip\n2\tA\n{call}\nhm\n{call}\nDone'
   instance = structs.Instance('x', 'made', ('A b.\n',), ())
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, said), READER)
   (turn,) = rollouts.turns[0]
   assert len(turn.token_subjects) == len(turn.response.tokens)
-  for line, want in ((1, '1 Skip'), (2, f'2 {call} hm {call}'), (0, 'Done')):
+  for line, want in (
+    (1, '1 Yes Skip'),
+    (2, f'2 A {call} hm {call}'),
+    (0, 'Done'),
+  ):
     own = [
       token
       for token, about in zip(turn.response.tokens[:-1], turn.token_subjects)
@@ -336,13 +340,13 @@ def test_copies_store_lines_of_their_chunk(tokenizer):
     for line in lines:
       (calls if line.startswith('{') else numbers).append(line)
     # Every line of the chunk is numbered, and stored unless it is skipped.
-    stored = [n for n in numbers if n.isdigit()]
-    assert [n.split()[0] for n in numbers] == re.findall(r'^\d+', chunk, re.M)
-    assert {n for n in numbers if n not in stored} <= {
-      f'{n} Skip' for n in range(1, 4)
-    }
-    for number, call in zip(stored, calls, strict=True):
-      assert f'{number}\t{json.loads(call)["arguments"]["content"]}\n' in chunk
+    heads = [n.removesuffix(' Skip') for n in numbers]
+    assert heads == re.findall(r'^\d+\t\S+', chunk, re.M)
+    stored = [n for n in numbers if n in heads]
+    for head, call in zip(stored, calls, strict=True):
+      content = json.loads(call)['arguments']['content']
+      assert f'{head.split()[0]}\t{content}\n' in chunk
+      assert content.startswith(head.split()[1])
 
 
 def test_verbatim_writer_stores_a_share_of_sentences(tokenizer):
