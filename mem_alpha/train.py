@@ -27,6 +27,7 @@ from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
+from mem_alpha import provenance
 from mem_alpha.data import iterator
 from mem_alpha.evals import credit
 from mem_alpha.evals import score
@@ -375,4 +376,6 @@ def _keep_config(config, workdir: pathlib.Path) -> None:
     saved = files.read_json(path, what='The config of the run')
     checkpoint.require_same_config(saved, current, may_differ=_MAY_DIFFER)
   else:
+    made = json.dumps(provenance.describe(), indent=2)
+    files.write_text(workdir / 'provenance.json', made + '\n')
     files.write_text(path, json.dumps(current, indent=2) + '\n')

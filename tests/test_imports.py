@@ -13,7 +13,7 @@ PACKAGE = ROOT / 'mem_alpha'
 ORDER = (
   'main train evaluate build api baselines evals rollout rewards '
   'readers grpo data agent models memory text checkpoint optimizer metrics '
-  'mesh files structs'
+  'mesh files provenance structs'
 ).split()
 
 # These know nothing of language models and are tested in milliseconds.

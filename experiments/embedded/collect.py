@@ -2,14 +2,12 @@
 
 python experiments/embedded/collect.py NAME=WORKDIR [NAME=WORKDIR …]
 
-Writes results/NAME.json (the run's summary with commit, machine and command)
-and results/README.md, the table of all of them. Nothing is typed in by hand.
+Writes results/NAME.json, the run's summary with the commit and machine of its
+start, and results/README.md, the table of all of them. Nothing is typed in.
 """
 
 import json
 import pathlib
-import platform
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
@@ -63,17 +61,17 @@ def controls(runs: dict[str, dict]) -> dict[str, bool]:
 
 def main(arguments: list[str]) -> None:
   RESULTS.mkdir(exist_ok=True)
-  commit = _git('rev-parse', '--short', 'HEAD')
   for argument in arguments:
     name, _, workdir = argument.partition('=')
     path = pathlib.Path(workdir) / 'summary.json'
     if not workdir or not path.is_file():
       sys.exit(f'{argument!r} names no finished run: write NAME=WORKDIR.')
     summary = json.loads(path.read_text())
+    made = json.loads((path.parent / 'provenance.json').read_text())
+    for key in ('commit', 'machine', 'jax'):
+      summary[key] = made[key]
     config = json.loads((path.parent / 'config.json').read_text())
     summary['command'] = _command(config)
-    summary['commit'] = commit
-    summary['machine'] = f'{platform.machine()}, {_cores()} cores'
     text = json.dumps(summary, indent=2) + '\n'
     (RESULTS / f'{name}.json').write_text(text)
   (RESULTS / 'README.md').write_text(table())
@@ -142,19 +140,6 @@ def _changed(base: dict, config: dict, prefix: str = ''):
 
 def _cell(value) -> str:
   return '-' if value is None else f'{value:.3f}'
-
-
-def _git(*arguments: str) -> str:
-  done = subprocess.run(
-    ['git', *arguments], cwd=HERE, capture_output=True, text=True, check=True
-  )
-  return done.stdout.strip()
-
-
-def _cores() -> int:
-  import os
-
-  return os.cpu_count()
 
 
 if __name__ == '__main__':

@@ -5,9 +5,11 @@
 
 A response is calls and remarks, a line each, and `Done`. A remark is any line
 that does not begin with a brace; the scripted writers note the line of the
-chunk that they are at and the word that it begins with. `render_call` writes a call, `atoms` lists the fixed
-strings that calls are made of, `schema` describes the tools to models that are
-told about them, and `parser.py` reads calls back with the tables below.
+chunk that they are at and the word that it begins with.
+
+`render_call` writes a call, `atoms` lists the fixed strings that calls are made
+of, `schema` describes the tools to models that are told about them, and
+`parser.py` reads calls back with the tables below.
 
 Core memory is one text: it has no id, is never inserted, and deleting clears
 it. `enabled[kind]` says which memories the run has; a tool offers only those.
