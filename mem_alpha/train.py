@@ -258,7 +258,7 @@ class _Trainer:
     """That of its turn for each token, and of its decision on top of it."""
     g = self.config.grpo
     credit_U, group_U, units = credit.decisions(
-      turns, credits, rollouts=g.rollouts
+      turns, credits, rollouts=g.rollouts, fault=g.fault
     )
     adv_U = advantage.of_decisions(credit_U, group_U)
     adv_U = g.evidence * self._shuffled(adv_U)

@@ -78,6 +78,25 @@ def subjects(text: str) -> list[int]:
   return found
 
 
+def jumps(text: str, lines: int) -> dict[int, int]:
+  """Lines of a response that pass over lines of the chunk, unsaid.
+
+  By the number of each, from 0, the first line of the chunk that should have
+  come in its place. `lines` is how many numbered lines the chunk has; `Done`
+  before the last of them passes over the rest.
+  """
+  found, expected = {}, 1
+  for place, line in enumerate(text.split('\n')):
+    number = _NUMBER.fullmatch(line)
+    if number:
+      if int(number[1]) > expected:
+        found[place] = expected
+      expected = max(expected, int(number[1]) + 1)
+    elif line == tools.DONE and expected <= lines:
+      found[place] = expected
+  return found
+
+
 def _untag(line: str) -> str:
   return line.strip().removeprefix(_OPEN).removesuffix(_CLOSE).strip()
 

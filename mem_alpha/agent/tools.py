@@ -17,6 +17,7 @@ it. `enabled[kind]` says which memories the run has; a tool offers only those.
 
 import dataclasses
 import json
+import re
 import string
 from collections.abc import Sequence
 
@@ -114,6 +115,11 @@ def annotate(
     remark = f'{number}{LINE_TAB}{text.split()[0]}'
     lines += [remark + _SKIP] if call is None else [remark, call]
   return lines
+
+
+def count_lines(chunk: str) -> int:
+  """How many lines of a chunk are numbered, as `annotate` expects them."""
+  return len(re.findall(rf'^[0-9]+{LINE_TAB}', chunk, re.MULTILINE))
 
 
 def render_response(lines: Sequence[structs.Call | str]) -> str:

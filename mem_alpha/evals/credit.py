@@ -72,12 +72,15 @@ def decisions(
   credits: Sequence[Sequence[float]],
   *,
   rollouts: int,
+  fault: float,
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
   """What each turn did with each line of its chunk, and what that was worth.
 
   A decision is all that a response says under one line number: nothing more
   where it skips the line (worth 0), else the calls that follow (the sum of
-  their credits). A response without numbers is one decision. Returns credit_U,
+  their credits). The token that passes over a line, unsaid, is the decision
+  about that line and costs `fault`. A response without numbers is one decision.
+  Returns credit_U,
   group_U3 (instance, chunk and line: the same for the decisions that other
   rollouts took about the same line), and for each turn unit_N, the decision
   that each response token belongs to. `rollouts` is their number per instance,
@@ -92,6 +95,8 @@ def decisions(
       groups.append((turn.row // rollouts, turn.chunk, line))
     for line, value in zip(turn.call_subjects, values, strict=True):
       worth[place[line]] += value
+    for line in turn.passed:
+      worth[place[line]] -= fault
     units.append(np.array([place[x] for x in turn.token_subjects], int))
   return np.array(worth), np.array(groups, int).reshape(-1, 3), units
 

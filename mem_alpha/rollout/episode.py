@@ -21,6 +21,7 @@ from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import parser
 from mem_alpha.agent import prompts
+from mem_alpha.agent import tools
 from mem_alpha.memory import ops as memory_ops
 from mem_alpha.memory import retrieval
 from mem_alpha.memory import state as memory_state
@@ -82,6 +83,7 @@ class Turn:
   uids: list[int]  # of the entry that an accepted call acted on, else NO_ID
   token_subjects: list[int]  # chunk line that each response token is about
   call_subjects: list[int]  # ... and each call; 0 where it names none
+  passed: list[int]  # lines where the response should have gone on, but did not
   grounded: list[bool]  # one per accepted insert or update
   cut_tokens: int  # chunk tokens that did not fit the prompt
 
@@ -176,7 +178,9 @@ class Runner:
     new = {}
     for i, context in enumerate(contexts):
       if context is not None:
-        text, calls, token_subjects, call_subjects = self._parse(responses[i])
+        text, calls, about = self._parse(
+          responses[i], context.instance.chunks[chunk]
+        )
         new[i] = Turn(
           row=i,
           chunk=chunk,
@@ -186,8 +190,7 @@ class Runner:
           calls=calls,
           statuses=[call.status for call in calls],
           uids=[structs.NO_ID] * len(calls),
-          token_subjects=token_subjects,
-          call_subjects=call_subjects,
+          **about,
           grounded=[],
           cut_tokens=cuts[i],
         )
@@ -203,7 +206,7 @@ class Runner:
       turns[i].append(turn)
     return memory
 
-  def _parse(self, response: Response):
+  def _parse(self, response: Response, chunk: str):
     ids = list(response.tokens)
     if response.finished:
       ids = ids[:-1]
@@ -215,10 +218,21 @@ class Runner:
       enabled=self.spec.limits.enabled,
     )
     subjects = parser.subjects(text)
-    token_subjects = [subjects[line] for line in self._token_lines(ids)]
-    token_subjects += [0] * (len(response.tokens) - len(ids))
-    call_subjects = [subjects[line] for line in parser.call_lines(text)]
-    return text, calls, token_subjects, call_subjects
+    jumps = parser.jumps(text, tools.count_lines(chunk))
+    lines = self._token_lines(ids)
+    token_subjects = [subjects[line] for line in lines]
+    for line, passed in jumps.items():
+      # Its first token stands where the line passed over should have begun.
+      token_subjects[lines.index(line)] = passed
+    return (
+      text,
+      calls,
+      dict(
+        token_subjects=token_subjects + [0] * (len(response.tokens) - len(ids)),
+        call_subjects=[subjects[line] for line in parser.call_lines(text)],
+        passed=list(jumps.values()),
+      ),
+    )
 
   def _token_lines(self, ids: Sequence[int]) -> list[int]:
     """The line, from 0, that each token ends on (its own break not counted)."""

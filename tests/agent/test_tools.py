@@ -171,4 +171,9 @@ def test_a_response_goes_through_the_lines_of_its_chunk():
   assert parsed == [call] and parser.is_done(text)
   assert parser.call_lines(text) == [2]
   assert parser.subjects(text) == [1, 2, 2, 3, 0]
+  assert parser.jumps(text, 3) == {}
+  assert parser.jumps(text, 5) == {4: 4}
+  assert parser.jumps('2\tx Skip\n5\ty Skip\n3\tz\nDone', 5) == {0: 1, 1: 3}
+  assert parser.jumps('no numbers', 5) == parser.jumps('', 0) == {}
+  assert tools.count_lines('[1 May]\n1\ta b\nc\n2\td\n') == 2
   assert tools.render_response([]) == tools.DONE

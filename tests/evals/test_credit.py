@@ -13,12 +13,13 @@ from mem_alpha.readers import lexical
 from mem_alpha.rollout import episode
 
 
-def turn(row, chunk, token_subjects, call_subjects):
+def turn(row, chunk, token_subjects, call_subjects, passed=()):
   return types.SimpleNamespace(
     row=row,
     chunk=chunk,
     token_subjects=token_subjects,
     call_subjects=call_subjects,
+    passed=passed,
   )
 
 
@@ -31,11 +32,11 @@ def test_credit_of_core_is_what_each_call_changed():
 def test_a_decision_is_what_was_done_with_a_line():
   turns = [
     turn(0, 0, [1, 1, 2, 2, 2, 0], [2, 2]),  # skips 1, two calls on 2
-    turn(1, 0, [1, 1, 0], [1]),
+    turn(1, 0, [1, 1, 2, 0], [1], [2]),  # says Done instead of 2
     turn(2, 0, [0, 0], [0]),  # another instance, no numbers
   ]
   worth_U, group_U3, units = credit.decisions(
-    turns, [[0.25, -0.5], [0.125], [1.0]], rollouts=2
+    turns, [[0.25, -0.5], [0.125], [1.0]], rollouts=2, fault=0.25
   )
   found = [
     (tuple(group), worth) for group, worth in zip(group_U3.tolist(), worth_U)
@@ -45,12 +46,13 @@ def test_a_decision_is_what_was_done_with_a_line():
     ((0, 0, 2), -0.25),
     ((0, 0, 0), 0.0),
     ((0, 0, 1), 0.125),
+    ((0, 0, 2), -0.25),
     ((0, 0, 0), 0.0),
     ((1, 0, 0), 1.0),
   ]
   for t, unit_N in zip(turns, units):
     np.testing.assert_array_equal(group_U3[unit_N, 2], t.token_subjects)
-  assert worth_U.sum() == pytest.approx(0.25 - 0.5 + 0.125 + 1)
+  assert worth_U.sum() == pytest.approx(0.25 - 0.5 + 0.125 - 0.25 + 1)
 
 
 def test_gains_of_entries_hidden_or_not():

@@ -184,15 +184,16 @@ def test_every_token_and_call_knows_its_line_of_the_chunk(tokenizer):
   call = tools.render_call(
     structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content='A b.')
   )
-  said = f'1\tYes Skip\n2\tA\n{call}\nhm\n{call}\nDone'
-  instance = structs.Instance('x', 'made', ('A b.\n',), ())
+  said = f'1\tYes Skip\n3\tA\n{call}\nhm\n{call}\nDone'
+  instance = structs.Instance('x', 'made', ('1\tA b.\n2\tA b.\n3\tA b.\n',), ())
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, said), READER)
   (turn,) = rollouts.turns[0]
   assert len(turn.token_subjects) == len(turn.response.tokens)
   for line, want in (
     (1, '1 Yes Skip'),
-    (2, f'2 A {call} hm {call}'),
+    (2, '3'),  # passes over line 2
+    (3, f'A {call} hm {call}'),
     (0, 'Done'),
   ):
     own = [
@@ -204,7 +205,7 @@ def test_every_token_and_call_knows_its_line_of_the_chunk(tokenizer):
     found = tokenizer.decode(own)
     assert ''.join(found.split()) == ''.join(want.split())
   assert turn.token_subjects[-1] == 0
-  assert turn.call_subjects == [2, 2]
+  assert turn.call_subjects == [3, 3] and turn.passed == [2]
   assert turn.uids == [0, structs.NO_ID]  # the second is a duplicate
 
 
