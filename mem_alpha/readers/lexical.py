@@ -13,7 +13,8 @@
    searched together with the question's words that the first sentence did not
    hold, and the answer is quoted from there.
 4. A question that asks for a label gets the majority label of the 3 nearest
-   labelled examples, the nearest of them deciding ties; one that asks what it
+   labelled examples, the nearest of them deciding ties, as far as they share a
+   word with it that not all examples hold; one that asks what it
    was all about gets the first 64 words of the core memory, function words not
    counted or quoted.
 
@@ -212,12 +213,16 @@ class Lexical:
           text = sentence[: label.start()] + ' ' + sentence[label.end() :]
           examples.append((_sentence(text), label.group(1), entry))
     _, scores = self._rank(asked, [s for s, _, _ in examples])
-    # Only words that tell examples apart make one near: 'the' does not.
+    # Only words that tell examples apart make one near: one that they all hold,
+    # such as 'request', would let examples of other labels outvote it.
+    telling = asked.content - {'label'}
+    if len({label for _, label, _ in examples}) > 1:
+      telling -= frozenset.intersection(*(s.content for s, _, _ in examples))
     near = sorted(
       (
         (-score, -entry.order, label, entry)
         for score, (s, label, entry) in zip(scores, examples)
-        if score > 0 and s.content & asked.content - {'label'}
+        if s.content & telling
       ),
       key=lambda item: item[:2],
     )[:_NEIGHBOURS]

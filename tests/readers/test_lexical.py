@@ -175,6 +175,18 @@ def test_a_label_is_the_majority_of_the_three_nearest():
   assert answer('What is the label of request black?', *texts[3:]) == 'Gamma'
 
 
+def test_a_word_of_all_examples_brings_none_near():
+  texts = [
+    'Label Alpha fits request roof door.',
+    'Label Beta fits request soup bread.',
+    'Label Beta fits request bread salad.',
+  ]
+  assert answer('What is the label of request door wall?', *texts) == 'Alpha'
+  assert answer('What is the label of request tea pot?', *texts) == ''
+  # Of one label alone there is nothing to tell apart.
+  assert answer('What is the label of request tea pot?', *texts[1:]) == 'Beta'
+
+
 @pytest.mark.parametrize(
   'text',
   [
