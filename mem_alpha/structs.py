@@ -111,7 +111,12 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """A reader's answer and the entries (as (kind, uid)) that it came from."""
+  """A reader's answer and the entries (as (kind, uid)) that it came from.
+
+  `failed` says why a reader has no answer; such a question is excluded and
+  counted, never scored as wrong.
+  """
 
   text: str
   sources: tuple[tuple[Kind, int], ...] = ()
+  failed: str = ''

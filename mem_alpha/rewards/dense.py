@@ -21,9 +21,7 @@ BY = ('episode', 'chunk', 'evidence')
 Source = tuple[structs.Kind, int]
 
 
-def about(
-  question: structs.Question, chunks: Sequence[str]
-) -> tuple[int, ...]:
+def about(question: structs.Question, chunks: Sequence[str]) -> tuple[int, ...]:
   """The chunks in which an accepted answer of the question stands."""
   golds = [f' {scores_lib.normalise(gold)} ' for gold in question.answers]
   return tuple(

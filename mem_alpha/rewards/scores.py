@@ -7,7 +7,7 @@
   keywords   share of the gold's keywords, parted by commas or semicolons, that
              occur in the prediction as whole words
   phrases    the same, parted by semicolons alone (a date keeps its comma)
-  boxed      the label in the first \\boxed{...}, or all of the text, is the gold
+  boxed      the label in the first \\boxed{…}, or else the text, is the gold
   recall@k   share of the golds that equal one of the first k items of a list,
              one item per line or parted by commas; recall: k without end
   rouge_l    ROUGE-L F1 with stemming (package rouge-score)

@@ -1,0 +1,96 @@
+"""A reader that asks a model.
+
+1. Search the memory for every question (BM25, top k of each kind).
+2. Fit what was found into a prompt, ask the model.
+3. With `rounds`, the model may answer `SEARCH: words` instead. What that finds
+   comes in front of what it had; then it is asked again, at most so many times.
+
+An answer counts as coming from the shown entries that hold it word for word, or
+from all that were shown where none does.
+"""
+
+import re
+from collections.abc import Sequence
+
+from mem_alpha import structs
+from mem_alpha.readers import base
+from mem_alpha.readers import prompt as prompt_lib
+
+_SEARCH = re.compile(r'\s*SEARCH:[ \t]*(\S.*)')
+_UNKNOWN = 'unknown'
+_WORD = re.compile(r'\w+')
+
+
+class Asking:
+  """`reader(memories, queries) -> answers`; see the module docstring."""
+
+  def __init__(
+    self, model: base.Model, layout: prompt_lib.Layout, *, rounds: int = 0
+  ):
+    self.model, self.layout, self.rounds = model, layout, rounds
+    self.overlaps = base.overlaps(model)
+
+  def __call__(
+    self, memories: base.Memories, queries: base.Queries
+  ) -> list[list[structs.Answer]]:
+    """One answer per question; one that failed says why."""
+    found = memories.search(queries)
+    answers: dict[tuple[int, int], structs.Answer] = {}
+    open_ = [(m, q) for m, row in enumerate(queries) for q in range(len(row))]
+    for turn in range(self.rounds + 1):
+      may_search = turn < self.rounds
+      fitted = [
+        self.layout.fit(
+          queries[m][q], memories.cores[m], found[m][q], may_search=may_search
+        )
+        for m, q in open_
+      ]
+      completions = self.model([prompt for prompt, _ in fitted])
+      searches = {}
+      for place, (_, shown), completion in zip(open_, fitted, completions):
+        wanted = may_search and _SEARCH.match(completion.text)
+        if wanted:
+          searches[place] = wanted[1]
+        else:
+          core = memories.cores[place[0]]
+          answers[place] = _answer(completion, core, shown)
+      if not searches:
+        break
+      self._search(memories, found, searches)
+      open_ = list(searches)
+    return [
+      [answers[m, q] for q in range(len(row))] for m, row in enumerate(queries)
+    ]
+
+  def _search(self, memories, found, searches):
+    """Puts, in place, what the searches find in front of what was found."""
+    queries = [[] for _ in memories.cores]
+    for (m, _), words in searches.items():
+      queries[m].append(words)
+    hits = [iter(row) for row in memories.search(queries)]
+    for m, q in searches:
+      new = next(hits[m])
+      have = {(e.kind, e.uid) for e in new}
+      old = [e for e in found[m][q] if (e.kind, e.uid) not in have]
+      found[m][q] = new + old
+
+
+def _answer(
+  completion: base.Completion, core: str, shown: Sequence[structs.Entry]
+) -> structs.Answer:
+  if completion.failed:
+    return structs.Answer('', failed=completion.failed)
+  text = completion.text.strip()
+  if text.lower().strip('. ') == _UNKNOWN:
+    return structs.Answer('')
+  texts = [((e.kind, e.uid), e.text) for e in shown]
+  if core:
+    texts.append(((structs.Kind.CORE, structs.NO_ID), core))
+  said = f' {_words(text)} '
+  holding = [s for s, content in texts if said in f' {_words(content)} ']
+  sources = holding if said.strip() and holding else [s for s, _ in texts]
+  return structs.Answer(text, tuple(sources))
+
+
+def _words(text: str) -> str:
+  return ' '.join(_WORD.findall(text.lower()))

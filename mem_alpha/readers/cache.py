@@ -1,0 +1,94 @@
+"""Answers that were paid for, on disk, by the hash of what was asked.
+
+One SQLite file. The key is the SHA-256 of the request (model, prompt and
+parameters; neither address nor credentials); the value is the reply's text.
+Every answer is committed before it is used, so a killed run pays for no answer
+twice. The file also counts the requests of each run, for its budget.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+
+from mem_alpha.readers import base
+
+_BLOCK = 500  # keys per query; SQLite allows 999 parameters
+_SCHEMA = (
+  'CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, text TEXT NOT NULL'
+  ') WITHOUT ROWID',
+  'CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, requests INTEGER)',
+)
+
+
+def key(request: Mapping[str, object]) -> bytes:
+  """The hash of a request; equal for equal values in any order of keys."""
+  text = json.dumps(request, sort_keys=True, ensure_ascii=True)
+  return hashlib.sha256(text.encode()).digest()
+
+
+class Cache:
+  """A file of answers; safe to use from several threads."""
+
+  def __init__(self, path: str | os.PathLike, *, run: str = ''):
+    self.path, self.run = pathlib.Path(path), run
+    self._lock = threading.Lock()
+    try:
+      self.path.parent.mkdir(parents=True, exist_ok=True)
+      self._open()
+    except (sqlite3.Error, OSError) as error:
+      raise base.ReaderError(
+        f'{self.path} cannot be used as a cache of answers ({error}): remove '
+        'it, or name another file with endpoint.cache.'
+      ) from error
+
+  def _open(self):
+    self._db = sqlite3.connect(
+      self.path, check_same_thread=False, isolation_level=None, timeout=60
+    )
+    # A commit then survives a killed process, without waiting for the disk.
+    self._db.execute('PRAGMA journal_mode=WAL')
+    self._db.execute('PRAGMA synchronous=NORMAL')
+    for statement in _SCHEMA:
+      self._db.execute(statement)
+
+  def get(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+    """The answers that are there."""
+    found = {}
+    with self._lock:
+      for start in range(0, len(keys), _BLOCK):
+        block = keys[start : start + _BLOCK]
+        marks = ','.join('?' * len(block))
+        found |= dict(
+          self._db.execute(
+            f'SELECT key, text FROM answers WHERE key IN ({marks})', block
+          )
+        )
+    return found
+
+  def put(self, key: bytes, text: str) -> None:
+    """Keeps an answer; it is on disk when this returns."""
+    # UTF-8 has no lone surrogates, but a reply's JSON escapes can spell them.
+    text = text.encode('utf-8', 'replace').decode()
+    with self._lock:
+      self._db.execute(
+        'INSERT OR REPLACE INTO answers VALUES (?, ?)', (key, text)
+      )
+
+  def spend(self, requests: int) -> int:
+    """Adds to the requests of this run; returns how many that makes."""
+    with self._lock:
+      (count,) = self._db.execute(
+        'INSERT INTO spent VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET'
+        ' requests = requests + excluded.requests RETURNING requests',
+        (self.run, requests),
+      ).fetchone()
+    return count
+
+  def close(self) -> None:
+    """Leaves one file behind."""
+    with self._lock:
+      self._db.close()

@@ -1,0 +1,20 @@
+"""A model behind an OpenAI-compatible server (vLLM, SGLang, llama.cpp, …)."""
+
+from collections.abc import Sequence
+
+from mem_alpha.readers import base
+from mem_alpha.readers import client as client_lib
+from mem_alpha.readers import protocol
+
+
+class Endpoint:
+  """`model(prompts) -> completions`, answered by another machine."""
+
+  overlaps = True
+
+  def __init__(self, client: client_lib.Client, spec: protocol.Spec):
+    self.client, self.spec = client, spec
+
+  def __call__(self, prompts: Sequence[base.Prompt]) -> list[base.Completion]:
+    requests = [self.spec.request(prompt) for prompt in prompts]
+    return self.client.ask(self.spec.path, requests)
