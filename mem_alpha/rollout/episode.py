@@ -3,7 +3,8 @@
 1. Every rollout starts with an empty memory.
 2. For each chunk: render memory and chunk into a prompt, get a response from
    the writer, parse its tool calls, apply them in one jitted call.
-3. After the last chunk: the reader answers all questions from the memory.
+3. After the last chunk: the reader answers all questions from the memory. A
+   reader that overlaps does so while other rollouts still sample, reading.py.
 
 The writer is a function from prompts to responses: a sampled model in training
 and evaluation, a script in the warm start and the reference rows. Nothing else
@@ -15,6 +16,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mem_alpha import structs
@@ -27,6 +29,7 @@ from mem_alpha.memory import retrieval
 from mem_alpha.memory import state as memory_state
 from mem_alpha.readers import base
 from mem_alpha.rewards import content as content_reward
+from mem_alpha.rollout import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Turn:
   call_subjects: list[int]  # ... and each call; 0 where it names none
   passed: list[int]  # lines where the response should have gone on, but did not
   grounded: list[bool]  # one per accepted insert or update
+  verdicts: list[bool | None]  # of the judge of contents, else `grounded`
   cut_tokens: int  # chunk tokens that did not fit the prompt
 
 
@@ -100,6 +104,7 @@ class Rollouts:
   chunk_tokens: list[int]
   memories: base.Memories  # what the reader saw
   answers: list[list[structs.Answer]]
+  scores: list[list[float | None]]  # None where reader or judge failed
   history: list[list[list[structs.Entry]]]  # per chunk, per row; if asked for
 
 
@@ -116,39 +121,83 @@ class Runner:
     self,
     instances: Sequence[structs.Instance | None],
     writer: Writer,
-    reader: base.Reader,
+    panel: reading.Panel,
     *,
     keep_history: bool = False,
   ) -> Rollouts:
     """One episode per instance; `instances` has at most `batch` items."""
+    return self.start(instances, writer, panel, keep_history=keep_history)()
+
+  def start(
+    self,
+    instances: Sequence[structs.Instance | None],
+    writer: Writer,
+    panel: reading.Panel,
+    *,
+    keep_history: bool = False,
+  ) -> Callable[[], Rollouts]:
+    """`run` up to the last response; the result waits for what is asked.
+
+    Between the two the next batch can be sampled.
+    """
     instances = list(instances) + [None] * (self.batch - len(instances))
     memory = self._empty()
     turns: list[list[Turn]] = [[] for _ in instances]
     history = []
-    for c in range(max(len(i.chunks) for i in instances if i)):
+    asked = reading.Reading(panel)
+    chunks = max(len(i.chunks) for i in instances if i)
+    for c in range(chunks):
       memory = self._turn(memory, instances, c, writer, turns)
+      if panel.judge:
+        asked.judge([t[c] for t in turns if len(t) > c], instances)
       if keep_history:
         history.append([self._entries(rows) for rows in self._rows(memory)])
-    rows = self._rows(memory)
-    entries = [self._entries(r) for r in rows]
-    cores = [_core(e) for e in entries]
-    memories = base.Memories(cores, lambda q: self._search(memory, entries, q))
-    queries = [[q.text for q in i.questions] if i else [] for i in instances]
-    answers = reader(memories, queries)
-    return Rollouts(
-      instances=instances,
-      turns=turns,
-      entries=entries,
-      cores=cores,
-      memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
-      chunk_tokens=[
-        sum(len(self._encode(c)) for c in i.chunks) if i else 0
-        for i in instances
-      ],
-      memories=memories,
-      answers=answers,
-      history=history,
+      if panel.overlaps and c + 1 < chunks:
+        done = [
+          b for b, i in enumerate(instances) if i and len(i.chunks) == c + 1
+        ]
+        if done:  # the next turn will overwrite this memory
+          copy = jax.tree.map(jnp.copy, memory)
+          self._ask(asked, copy, done, instances, self._snapshot(copy)[0])
+    entries, rows = self._snapshot(memory)
+    done = [
+      b
+      for b, i in enumerate(instances)
+      if i and (len(i.chunks) == chunks or not panel.overlaps)
+    ]
+    memories = self._ask(asked, memory, done, instances, entries)
+
+    def finish() -> Rollouts:
+      read = asked.results(len(instances))
+      return Rollouts(
+        instances=instances,
+        turns=turns,
+        entries=entries,
+        cores=list(memories.cores),
+        memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
+        chunk_tokens=[
+          sum(len(self._encode(c)) for c in i.chunks) if i else 0
+          for i in instances
+        ],
+        memories=memories,
+        answers=[r.answers for r in read],
+        scores=[r.scores for r in read],
+        history=history,
+      )
+
+    return finish
+
+  def _ask(self, asked: reading.Reading, memory, done, instances, entries):
+    """Begins to read the memories of the rows that are done; returns all."""
+    memories = base.Memories(
+      [_core(e) for e in entries], lambda q: self._search(memory, entries, q)
     )
+    questions = [
+      instance.questions if b in done else ()
+      for b, instance in enumerate(instances)
+    ]
+    asked.read(done, memories, questions)
+    return memories
 
   def _empty(self):
     s = self.spec
@@ -192,6 +241,7 @@ class Runner:
           uids=[structs.NO_ID] * len(calls),
           **about,
           grounded=[],
+          verdicts=[],
           cut_tokens=cuts[i],
         )
     memory = self._apply(memory, new, chunk)
@@ -203,6 +253,7 @@ class Runner:
         chunk=chunk_text,
         core=self._core_text(rows[i]),
       )
+      turn.verdicts = list(turn.grounded)
       turns[i].append(turn)
     return memory
 
@@ -303,6 +354,11 @@ class Runner:
           orders = rows_BQK[b, q] if found else ()
           hits[b].append([by_order[b][o] for o in orders if o >= 0])
     return hits
+
+  def _snapshot(self, memory):
+    """(entries as text, rows) of every memory."""
+    rows = self._rows(memory)
+    return [self._entries(r) for r in rows], rows
 
   def _rows(self, memory) -> list[list[memory_state.Row]]:
     return memory_state.snapshot(jax.device_get(memory))
