@@ -72,15 +72,53 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.sampling.max_calls = 12  # calls per turn that are executed
 
   c.reader = config_dict.ConfigDict()
-  c.reader.name = 'lexical'  # who answers the questions
+  c.reader.name = 'lexical'  # who answers: lexical, local or endpoint
   c.reader.max_words = 5  # length of a quoted answer
   c.reader.top_k = 20  # entries of a kind that a search returns
   c.reader.query_words = 32  # words of a question that the search counts
+  c.reader.weights = config_dict.placeholder(str)  # of local: .gguf or HF dir
+  c.reader.prompt_tokens = 2048  # length limit of a model's prompt
+  c.reader.question_tokens = 128  # of local: length limit of the question
+  c.reader.max_new_tokens = 64  # length limit of a model's answer
+  c.reader.temperature = 0.0  # of a model's answers; 0: greedy
+  c.reader.order = 'insertion'  # of the shown entries: insertion or rank
+  c.reader.rounds = 0  # further searches that a model may ask for
+  c.reader.thinking = config_dict.placeholder(bool)  # None: as the model does
+  c.reader.groups = 8  # of local: memories that are read at a time
+  c.reader.questions = 16  # of local: questions per memory at a time
+
+  c.judge = config_dict.ConfigDict()
+  c.judge.name = config_dict.placeholder(str)  # local or endpoint, like reader
+  c.judge.content = False  # it judges stored contents (r4), not only answers
+  c.judge.chunk = True  # it sees the chunk that a content was taken from
+  c.judge.model = config_dict.placeholder(str)  # None: endpoint.model
+  c.judge.max_new_tokens = 32  # length limit of a verdict
+
+  c.endpoint = config_dict.ConfigDict()  # an OpenAI-compatible server
+  c.endpoint.url = config_dict.placeholder(str)  # http://localhost:8000/v1
+  c.endpoint.model = config_dict.placeholder(str)  # name that it is served as
+  c.endpoint.api = 'chat'  # chat or completions
+  c.endpoint.key_env = 'OPENAI_API_KEY'  # environment variable with the key
+  c.endpoint.concurrency = 64  # requests at a time
+  c.endpoint.connect_seconds = 10.0  # time limit of a connection
+  c.endpoint.read_seconds = 120.0  # time limit of a whole response
+  c.endpoint.attempts = 8  # times that a question is asked before it fails
+  c.endpoint.max_requests = config_dict.placeholder(int)  # budget of the run
+  c.endpoint.cache = config_dict.placeholder(str)  # None: in the workdir
+  c.endpoint.failure_limit = 0.1  # share of failures that stops the run
 
   c.reward = config_dict.ConfigDict()  # r = r1 + calls r2 + beta r3 + gamma r4
   c.reward.calls = 1.0  # weight of the share of valid calls
   c.reward.compression = 0.05  # beta
   c.reward.content = 0.1  # gamma
+  c.reward.scores = 'default'  # scorers: default, reference, reference_eval
+  c.reward.answer_by = 'episode'  # r1 of a turn: episode, chunk or evidence
+  c.reward.skipped = 'failed'  # duplicates in r2: failed, left_out, published
+  c.reward.unknown_delete = False  # deleting what is not there is a success
+  c.reward.truncated = False  # a call cut off by the length limit is a success
+  c.reward.done = 1.0  # r2 of a turn that stores nothing on purpose
+  c.reward.published_content = False  # r4 over all calls, deletes count as 0
+  c.reward.tokenizer = 'run'  # whose tokens r3 counts: run or o200k
   c.reward.token_price = 1e-3  # score that one memory token must be worth
 
   c.warm = config_dict.ConfigDict()
@@ -101,6 +139,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.grpo.steps = 50  # training steps
   c.grpo.instances = 8  # instances per step
   c.grpo.rollouts = 8  # rollouts per instance
+  c.grpo.waves = 1  # parts of a step's rollouts; one is read, the next sampled
   c.grpo.group = 'chunk'  # peers of a turn: chunk, instance or rollout
   c.grpo.std = True  # divide advantages by the group's deviation
   c.grpo.evidence = 0.0  # weight of what each line's own calls were worth

@@ -26,8 +26,6 @@ from mem_alpha.models import decoder
 from mem_alpha.models import gguf
 from mem_alpha.models import hf
 from mem_alpha.models import presets
-from mem_alpha.readers import base
-from mem_alpha.readers import lexical
 from mem_alpha.rewards import total
 from mem_alpha.rollout import batch
 from mem_alpha.rollout import episode
@@ -73,7 +71,6 @@ def check(config) -> None:
   ):
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
-  _one_of('reader.name', config.reader.name, ('lexical',))
   _one_of('grpo.group', config.grpo.group, ('chunk', 'instance', 'rollout'))
   for source in config.data.sources:
     _one_of('data.sources', source, SOURCES)
@@ -245,10 +242,6 @@ def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
     top_k=s.top_k,
     top_p=s.top_p,
   )
-
-
-def reader(config) -> base.Reader:
-  return lexical.Lexical(max_words=config.reader.max_words)
 
 
 def teacher(config) -> writers.Script:

@@ -13,6 +13,7 @@ import jax
 from absl import logging
 
 from mem_alpha import build
+from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
@@ -33,7 +34,7 @@ class Parts:
     self.tokenizer = build.tokenizer(config, workdir / 'tokenizer')
     self.cfg, self.first_params = build.model(config, self.tokenizer)
     self.spec = build.episode_spec(config, self.tokenizer)
-    self.reader = build.reader(config)
+    self.panel = build_panel.panel(config, self.tokenizer, workdir)
     self._runners: dict[int, episode.Runner] = {}
 
   def runner(self, batch: int) -> episode.Runner:
@@ -63,12 +64,13 @@ class Parts:
 
   def evaluate(self, instances, writer) -> score.Evaluation:
     runner = self.runner(self.config.eval.batch)
-    return score.evaluate(runner, instances, writer, self.reader)
+    return score.evaluate(runner, instances, writer, self.panel)
 
 
 def run(config, workdir: pathlib.Path) -> None:
   """Evaluates the snapshots of a finished training run once more."""
   build.check(config)
+  build_panel.check(config)
   if not (workdir / 'checkpoints').is_dir():
     raise FileNotFoundError(
       f'{workdir} has no checkpoints to evaluate: train there first, or '
@@ -152,7 +154,7 @@ def trajectory(parts: Parts, params) -> list[dict]:
   rollouts = parts.runner(parts.config.eval.batch).run(
     [instance],
     parts.agent(params, greedy=True),
-    parts.reader,
+    parts.panel,
     keep_history=True,
   )
   return [

@@ -23,6 +23,7 @@ import tqdm
 from absl import logging
 
 from mem_alpha import build
+from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
@@ -35,6 +36,8 @@ from mem_alpha.grpo import advantage
 from mem_alpha.grpo import update
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import demonstrations
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import waves
 
 # Settings that a resumed run may change, because they change no result.
 _MAY_DIFFER = ('log', 'checkpoint')
@@ -44,6 +47,7 @@ def run(config, workdir: pathlib.Path) -> None:
   """Trains, or goes on training, in `workdir`."""
   began = time.perf_counter()
   build.check(config)
+  build_panel.check(config)
   _keep_config(config, workdir)
   parts = evaluate.Parts(config, workdir)
   checkpoints = workdir / 'checkpoints'
@@ -193,8 +197,8 @@ class _Trainer:
       self.step += 1
       self.bar.update()
       self.bar.set_postfix(
-        reward=f'{figures["reward/total"]:.3f}',
-        answers=f'{figures["reward/answer"]:.3f}',
+        reward=f'{figures.get("reward/total", np.nan):.3f}',
+        answers=f'{figures.get("reward/answer", np.nan):.3f}',
         refresh=False,
       )
       validated = None
@@ -210,23 +214,19 @@ class _Trainer:
 
   def _grpo_step(self, instances) -> dict[str, float]:
     config, parts = self.config, self.parts
-    R = config.grpo.rollouts
-    group = [instance for instance in instances for _ in range(R)]
-    key = jax.random.fold_in(self.key, self.step + 1)
-    with self.timer.phase('rollout'):
-      rollouts = parts.runner(len(group)).run(
-        group,
-        parts.agent(self.state['params'], greedy=False, key=key),
-        parts.reader,
-      )
-    turns, rewards = score.rewards(rollouts, build.weights(config))
-    with self.timer.phase('credit'):
-      credits = credit.of_calls(
-        rollouts,
-        parts.reader,
-        price=config.reward.token_price,
-        fault=config.grpo.fault,
-      )
+    rollouts = self._rollouts(instances)
+    turns, rewards = score.rewards(
+      rollouts, build.weights(config), build_panel.rules(config)
+    )
+    credits = [[0.0] * len(turn.calls) for turn in turns]
+    if config.grpo.evidence:
+      with self.timer.phase('credit'):
+        credits = credit.of_calls(
+          rollouts,
+          parts.panel.reader,
+          price=config.reward.token_price,
+          fault=config.grpo.fault,
+        )
     adv_B = self._advantages(turns, rewards)
     token_advs = self._token_advantages(turns, adv_B, credits)
     with self.timer.phase('update'):
@@ -235,6 +235,26 @@ class _Trainer:
     shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
     shares['reward/evidence'] = float(np.mean([sum(c) for c in credits]))
     return {**shares, **score.rates(rollouts), **figures}
+
+  def _rollouts(self, instances) -> episode.Rollouts:
+    """Samples in waves: one is read while the next is sampled."""
+    g, parts = self.config.grpo, self.parts
+    group = [i for i in instances for _ in range(g.rollouts)]
+    size = len(group) // g.waves
+    key = jax.random.fold_in(self.key, self.step + 1)
+    started = []
+    with self.timer.phase('rollout'):
+      for wave in range(g.waves):
+        own = key if g.waves == 1 else jax.random.fold_in(key, wave)
+        started.append(
+          parts.runner(size).start(
+            group[wave * size : (wave + 1) * size],
+            parts.agent(self.state['params'], greedy=False, key=own),
+            parts.panel,
+          )
+        )
+    with self.timer.phase('read'):  # what sampling did not hide
+      return waves.join([finish() for finish in started])
 
   def _advantages(self, turns, rewards) -> np.ndarray:
     """Group-relative advantages; 0 for turns that cannot be rewarded."""

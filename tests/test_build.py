@@ -4,11 +4,13 @@ from configs import base
 from configs import embedded
 from configs import smollm2
 from mem_alpha import build
+from mem_alpha import build_panel
 
 
 @pytest.mark.parametrize('module', [base, embedded, smollm2])
 def test_every_config_passes_its_checks(module):
   build.check(module.get_config())
+  build_panel.check(module.get_config())
 
 
 def test_configs_name_only_knobs_of_base():
@@ -33,7 +35,6 @@ def test_every_knob_has_a_one_line_comment():
     ('grpo.group', 'turn', "grpo.group='turn' is unknown"),
     ('data.sources', ('wiki',), "data.sources='wiki' is unknown"),
     ('data.sources', (), 'data.sources is empty'),
-    ('reader.name', 'gpt', "reader.name='gpt' is unknown"),
     ('tokenizer.source', 'model', 'needs model.weights'),
     ('model.weights', 'x.gguf', 'come with their own tokenizer'),
   ],

@@ -1,6 +1,34 @@
-"""r3: how much smaller the memory is than what was read."""
+"""r3: how much smaller the memory is than what was read.
+
+Tokens are those of the run's tokenizer, or of a named one: the published
+reward counts in o200k, whatever the model is.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
+
+TOKENIZERS = ('run', 'o200k')
+
+
+def counter(name: str) -> Callable[[str], int] | None:
+  """What counts the tokens of a text; None for the run's own tokenizer."""
+  if name == 'run':
+    return None
+  if name != 'o200k':
+    raise ValueError(
+      f'reward.tokenizer={name!r} is unknown: use one of '
+      f'{", ".join(TOKENIZERS)}.'
+    )
+  try:
+    import bpe_openai  # carries the vocabulary; tiktoken downloads it
+  except ImportError as error:
+    raise ValueError(
+      "reward.tokenizer='o200k' needs a package: pip install "
+      "'mem_alpha[reference]'."
+    ) from error
+  encoding = bpe_openai.get_encoding('o200k_base')
+  return lambda text: len(encoding.encode_ordinary(text))
 
 
 def reward(memory_tokens, chunk_tokens) -> np.ndarray:

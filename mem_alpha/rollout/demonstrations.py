@@ -21,6 +21,7 @@ from mem_alpha.agent import tools
 from mem_alpha.data import synthetic
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def record(
   turns = []
   for start in range(0, len(instances), runner.batch):
     part = instances[start : start + runner.batch]
-    rollouts = runner.run(part, writer, _no_reader)
+    rollouts = runner.run(part, writer, reading.Panel(_no_reader))
     turns += [turn for row in rollouts.turns for turn in row]
   return [
     Demonstration(tuple(turn.prompt), turn.response.tokens)

@@ -152,20 +152,15 @@ class Runner:
         asked.judge([t[c] for t in turns if len(t) > c], instances)
       if keep_history:
         history.append([self._entries(rows) for rows in self._rows(memory)])
-      if panel.overlaps and c + 1 < chunks:
-        done = [
-          b for b, i in enumerate(instances) if i and len(i.chunks) == c + 1
-        ]
-        if done:  # the next turn will overwrite this memory
-          copy = jax.tree.map(jnp.copy, memory)
-          self._ask(asked, copy, done, instances, self._snapshot(copy)[0])
-    entries, rows = self._snapshot(memory)
-    done = [
-      b
-      for b, i in enumerate(instances)
-      if i and (len(i.chunks) == chunks or not panel.overlaps)
-    ]
-    memories = self._ask(asked, memory, done, instances, entries)
+      last = c + 1 == chunks
+      done = asked.done(instances, c, last=last)
+      if done or last:
+        # The next turn overwrites what it is given.
+        kept = memory if last else jax.tree.map(jnp.copy, memory)
+        rows = self._rows(kept)
+        entries = [self._entries(r) for r in rows]
+        memories = self._memories(kept, entries)
+        asked.read(done, memories, instances)
 
     def finish() -> Rollouts:
       read = asked.results(len(instances))
@@ -187,17 +182,10 @@ class Runner:
 
     return finish
 
-  def _ask(self, asked: reading.Reading, memory, done, instances, entries):
-    """Begins to read the memories of the rows that are done; returns all."""
-    memories = base.Memories(
-      [_core(e) for e in entries], lambda q: self._search(memory, entries, q)
-    )
-    questions = [
-      instance.questions if b in done else ()
-      for b, instance in enumerate(instances)
-    ]
-    asked.read(done, memories, questions)
-    return memories
+  def _memories(self, memory, entries) -> base.Memories:
+    """What a reader sees of a batch of memories."""
+    cores = [_core(e) for e in entries]
+    return base.Memories(cores, lambda q: self._search(memory, entries, q))
 
   def _empty(self):
     s = self.spec
@@ -354,11 +342,6 @@ class Runner:
           orders = rows_BQK[b, q] if found else ()
           hits[b].append([by_order[b][o] for o in orders if o >= 0])
     return hits
-
-  def _snapshot(self, memory):
-    """(entries as text, rows) of every memory."""
-    rows = self._rows(memory)
-    return [self._entries(r) for r in rows], rows
 
   def _rows(self, memory) -> list[list[memory_state.Row]]:
     return memory_state.snapshot(jax.device_get(memory))

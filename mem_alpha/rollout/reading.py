@@ -36,11 +36,6 @@ class Panel:
   judge: judge_lib.Content | None = None
   published_content: bool = False  # judge refused calls too, as published
 
-  @property
-  def overlaps(self) -> bool:
-    """Whether a part of the batch may be read before the rest is sampled."""
-    return base.overlaps(self.reader)
-
 
 @dataclasses.dataclass
 class Read:
@@ -58,15 +53,30 @@ class Reading:
     self._reads: list[tuple[Sequence[int], Callable]] = []
     self._judged: list[tuple[list, Callable]] = []
 
+  def done(self, instances, chunk: int, *, last: bool) -> list[int]:
+    """The rows to read after a chunk: those that end with it, or at the last
+    one all that are left."""
+    now = base.overlaps(self.panel.reader)
+    return [
+      row
+      for row, instance in enumerate(instances)
+      if instance and (len(instance.chunks) == chunk + 1 if now else last)
+    ]
+
   def read(
     self,
     rows: Sequence[int],
     memories: base.Memories,
-    questions: Sequence[Sequence[structs.Question]],
+    instances: Sequence[structs.Instance | None],
   ) -> None:
-    """Asks the questions; only those of `rows` may have any."""
+    """Asks the questions of some rows."""
+    questions = [
+      instance.questions if row in rows else ()
+      for row, instance in enumerate(instances)
+    ]
     work = functools.partial(self._answer, memories, questions)
-    self._reads.append((rows, _begin(work, now=self.panel.overlaps)))
+    now = base.overlaps(self.panel.reader)
+    self._reads.append((rows, _begin(work, now=now)))
 
   def judge(self, turns, instances: Sequence[structs.Instance | None]) -> None:
     """Asks about what some turns stored; fills in their verdicts in the end."""

@@ -51,9 +51,9 @@ def one_by_one(params, prompt, sampling=GREEDY):
 @pytest.mark.parametrize('sizes', [(3, 1, 6, 1, 0, 2), (1,), (9,)])
 def test_greedy_answers_equal_those_to_whole_prompts(params, sizes):
   groups = random_groups(len(sizes), sizes)
-  found = continuations.Continuer(
-    CFG, params, shape=SHAPE, sampling=GREEDY
-  )(groups)
+  found = continuations.Continuer(CFG, params, shape=SHAPE, sampling=GREEDY)(
+    groups
+  )
   for (prefix, tails), answers in zip(groups, found, strict=True):
     assert len(answers) == len(tails)
     for tail, answer in zip(tails, answers):

@@ -22,11 +22,13 @@ from mem_alpha.readers import lexical
 from mem_alpha.rewards import total
 from mem_alpha.rollout import demonstrations
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
 from mem_alpha.rollout import writers
 
 ON = (True, True, True)
 BATCH = 6
-READER = lexical.Lexical()
+LEXICAL = lexical.Lexical()
+READER = reading.Panel(LEXICAL)
 WEIGHTS = total.Weights(calls=1.0, compression=0.3, content=0.2)
 
 
@@ -124,15 +126,17 @@ def test_deleting_or_swapping_memories_drops_every_score_to_the_floor(
 
   def emptied(memories, queries):
     empty = lambda q: [[[] for _ in row] for row in q]
-    return READER(base.Memories([''] * len(memories.cores), empty), queries)
+    return LEXICAL(base.Memories([''] * len(memories.cores), empty), queries)
 
   def swapped(memories, queries):
     turn = lambda rows: [*rows[1:5], rows[0], *rows[5:]]
     search = lambda q: turn(memories.search([q[4], *q[:4], *q[5:]]))
-    return READER(base.Memories(turn(memories.cores), search), queries)
+    return LEXICAL(base.Memories(turn(memories.cores), search), queries)
 
   for reader, most in ((emptied, 0.0), (swapped, 0.03)):
-    found = score.evaluate(runner, conversations, perfect, reader)
+    found = score.evaluate(
+      runner, conversations, perfect, reading.Panel(reader)
+    )
     assert mean_score(found) <= most
 
 
@@ -172,7 +176,7 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   assert rates['valid_calls'] == 0.5 and rates['fidelity'] == 0.5
   # Each quoted entry earns its question's share and pays for its tokens.
   first, second = count('Ann lives in Oslo.'), count('Bo has a dog.')
-  assert credit.of_calls(rollouts, READER, price=0.01, fault=0.25) == [
+  assert credit.of_calls(rollouts, LEXICAL, price=0.01, fault=0.25) == [
     [pytest.approx(0.5 - 0.01 * first), -0.25],
     [],
     # Quoted, but made up.
@@ -237,7 +241,7 @@ def test_credit_follows_updates_and_core(tokenizer):
   rollouts = runner.run([instance], saying(tokenizer, *said), READER)
   # Of two questions, one is answered from core: right at first, then not quite.
   want = [[1 / 2, 0], [1 / 2, (2 / 3 - 1) / 2]]
-  found = credit.of_calls(rollouts, READER, price=0, fault=0)
+  found = credit.of_calls(rollouts, LEXICAL, price=0, fault=0)
   for row, wanted in zip(found, want, strict=True):
     assert row == pytest.approx(wanted)
 

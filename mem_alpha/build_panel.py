@@ -1,0 +1,219 @@
+"""From a config to those who answer, score and judge. Read with build.py."""
+
+import functools
+import pathlib
+
+import jax
+
+from mem_alpha import text
+from mem_alpha.evals import score
+from mem_alpha.models import gguf
+from mem_alpha.models import hf
+from mem_alpha.readers import asking
+from mem_alpha.readers import base
+from mem_alpha.readers import cache
+from mem_alpha.readers import client
+from mem_alpha.readers import endpoint
+from mem_alpha.readers import failures
+from mem_alpha.readers import judge
+from mem_alpha.readers import lexical
+from mem_alpha.readers import local
+from mem_alpha.readers import prompt
+from mem_alpha.readers import protocol
+from mem_alpha.rewards import calls
+from mem_alpha.rewards import compression
+from mem_alpha.rewards import dense
+from mem_alpha.rewards import marks
+from mem_alpha.rewards import scores
+from mem_alpha.rollout import continuations
+from mem_alpha.rollout import reading
+from mem_alpha.rollout import sampler
+
+READERS = ('lexical', 'local', 'endpoint')
+JUDGES = (None, 'local', 'endpoint')
+_CACHE = 'answers.sqlite'
+
+
+def check(config) -> None:
+  """One sentence for each setting, or pair of settings, that cannot work."""
+  r, e, g, w = config.reader, config.endpoint, config.grpo, config.reward
+  for key, value, allowed in (
+    ('reader.name', r.name, READERS),
+    ('reader.order', r.order, prompt.ORDERS),
+    ('judge.name', config.judge.name, JUDGES),
+    ('endpoint.api', e.api, protocol.APIS),
+    ('reward.scores', w.scores, scores.PROFILES),
+    ('reward.answer_by', w.answer_by, dense.BY),
+    ('reward.skipped', w.skipped, calls.SKIPPED),
+    ('reward.tokenizer', w.tokenizer, compression.TOKENIZERS),
+  ):
+    if value not in allowed:
+      names = ', '.join(map(str, allowed))
+      raise ValueError(f'{key}={value!r} is unknown: use one of {names}.')
+  for key, value, least in (
+    ('reader.top_k', r.top_k, 1),
+    ('reader.question_tokens', r.question_tokens, 1),
+    ('reader.max_new_tokens', r.max_new_tokens, 1),
+    ('reader.groups', r.groups, 1),
+    ('reader.questions', r.questions, 1),
+    ('reader.rounds', r.rounds, 0),
+    ('reader.temperature', r.temperature, 0),
+    ('judge.max_new_tokens', config.judge.max_new_tokens, 1),
+    ('endpoint.concurrency', e.concurrency, 1),
+    ('endpoint.attempts', e.attempts, 1),
+    ('endpoint.connect_seconds', e.connect_seconds, 0.1),
+    ('endpoint.read_seconds', e.read_seconds, 0.1),
+    ('endpoint.failure_limit', e.failure_limit, 0),
+    ('grpo.waves', g.waves, 1),
+  ):
+    if value < least:
+      raise ValueError(
+        f'{key}={value} is out of range: it must be at least {least}.'
+      )
+  if g.instances % g.waves:
+    raise ValueError(
+      f'grpo.instances={g.instances} cannot be split into grpo.waves={g.waves} '
+      'parts: choose a number that divides it.'
+    )
+  _check_models(config)
+
+
+def _check_models(config) -> None:
+  r, e = config.reader, config.endpoint
+  names = {r.name, config.judge.name}
+  if 'endpoint' in names and not (e.url and e.model):
+    raise ValueError(
+      'An endpoint needs endpoint.url and endpoint.model: the address and the '
+      'name of the model that answers.'
+    )
+  if 'local' in names and not r.weights:
+    raise ValueError(
+      'A local reader or judge needs reader.weights: a .gguf file or a Hugging '
+      'Face directory.'
+    )
+  if config.judge.content and config.judge.name is None:
+    raise ValueError('judge.content=True needs judge.name: local or endpoint.')
+  plain = r.name == 'lexical' and config.reward.scores == 'default'
+  if config.grpo.evidence and not plain:
+    raise ValueError(
+      'grpo.evidence asks the reader again for every entry and scores by the '
+      "default rules: it needs reader.name='lexical', reward.scores='default'."
+    )
+
+
+def panel(config, vocab: text.Tokenizer, workdir: pathlib.Path):
+  """Everyone that a run asks; connections are opened when they are used."""
+  models = _Models(config, vocab, workdir)
+  j = config.judge
+  correct = contents = None
+  if j.name:
+    model = models.make(
+      j.name, j.model, max_new_tokens=j.max_new_tokens, temperature=0.0
+    )
+    yes = marks.published_yes(config.reward.scores)
+    correct = judge.Correct(model, models.ledger, yes=yes)
+    if j.content:
+      contents = judge.Content(model, models.ledger, sees_chunk=j.chunk)
+  return reading.Panel(
+    reader=_reader(config, vocab, models),
+    marker=marks.Marker(config.reward.scores, correct),
+    judge=contents,
+    published_content=config.reward.published_content,
+  )
+
+
+def rules(config) -> score.Rules:
+  """How the parts of the reward are counted."""
+  r = config.reward
+  return score.Rules(
+    answer_by=r.answer_by,
+    calls=calls.Rules(r.skipped, r.unknown_delete, r.truncated, r.done),
+    published_content=r.published_content,
+    count=compression.counter(r.tokenizer),
+  )
+
+
+def _reader(config, vocab: text.Tokenizer, models) -> base.Reader:
+  r = config.reader
+  if r.name == 'lexical':
+    return lexical.Lexical(max_words=r.max_words)
+  model = models.make(
+    r.name,
+    None,
+    max_new_tokens=r.max_new_tokens,
+    temperature=r.temperature,
+  )
+  tokenizer = models.vocab if r.name == 'local' else vocab
+  # Entries are shown for question after question, and seldom change.
+  count = functools.lru_cache(1 << 16)(lambda s: len(tokenizer.encode(s)))
+  layout = prompt.Layout(count, r.prompt_tokens, r.order)
+  return asking.Asking(model, layout, rounds=r.rounds)
+
+
+class _Models:
+  """Models for readers and judges; they share weights, client and ledger."""
+
+  def __init__(self, config, vocab: text.Tokenizer, workdir: pathlib.Path):
+    self.config, self.workdir = config, workdir
+    self.ledger = failures.Ledger(config.endpoint.failure_limit)
+    self.vocab = vocab  # of the local model, once one is made
+    self._client = self._weights = None
+
+  def make(self, name: str, served: str | None, *, max_new_tokens, temperature):
+    """A model by name; `served` is its name on the server."""
+    if name == 'endpoint':
+      spec = protocol.Spec(
+        served or self.config.endpoint.model,
+        max_new_tokens,
+        temperature,
+        self.config.endpoint.api,
+        self.config.reader.thinking,
+      )
+      return endpoint.Endpoint(self._connect(), spec)
+    return self._local(max_new_tokens, temperature)
+
+  def _connect(self) -> client.Client:
+    e = self.config.endpoint
+    if self._client is None:
+      # Processes of one run must not write one file.
+      name = (
+        f'{jax.process_index()}_{_CACHE}' if jax.process_index() else _CACHE
+      )
+      self._client = client.Client(
+        e.url,
+        limits=client.Limits(
+          e.concurrency,
+          e.connect_seconds,
+          e.read_seconds,
+          e.attempts,
+          max_requests=e.max_requests,
+        ),
+        cache=cache.Cache(
+          pathlib.Path(e.cache) if e.cache else self.workdir / name,
+          run=str(self.workdir.resolve()),
+        ),
+        ledger=self.ledger,
+        key=client.key_from(e.key_env),
+      )
+    return self._client
+
+  def _local(self, max_new_tokens: int, temperature: float) -> local.Local:
+    r = self.config.reader
+    if self._weights is None:
+      path = pathlib.Path(r.weights)
+      is_gguf = path.suffix == '.gguf'
+      load = gguf.load if is_gguf else hf.load
+      self._weights = load(path, dtype=self.config.model.dtype)[:2]
+      self.vocab = gguf.load_tokenizer(path) if is_gguf else text.load(path)
+    generate = continuations.Continuer(
+      *self._weights,
+      shape=continuations.Shape(
+        r.groups, r.questions, r.prompt_tokens, r.question_tokens
+      ),
+      sampling=sampler.Sampling(
+        temperature, max_new_tokens, self.vocab.end_of_turn, self.vocab.pad
+      ),
+    )
+    return local.Local(
+      generate, self.vocab, tail=r.question_tokens, thinking=r.thinking
+    )
