@@ -5,6 +5,7 @@ before any test module is imported.
 """
 
 import faulthandler
+import json
 import os
 
 # Eight devices wait for each other in a collective. XLA sizes its thread pool
@@ -53,3 +54,44 @@ def pytest_runtest_protocol(item):
     return (yield)
   finally:
     faulthandler.cancel_dump_traceback_later()
+
+
+_CHAT_TEMPLATE = (
+  "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+  '<|im_end|>\n{% endfor %}'
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+)
+
+
+@pytest.fixture(scope='session')
+def tiny_model(tmp_path_factory):
+  """A Hugging Face directory: a random Llama and a ChatML tokenizer."""
+  import torch
+  import transformers
+
+  from mem_alpha import text
+
+  folder = tmp_path_factory.mktemp('tiny') / 'model'
+  vocab = text.train_bpe(['the answer to the question'], vocab_size=300)
+  vocab.save(folder)
+  path = folder / text.CONFIG_FILE
+  config = json.loads(path.read_text())
+  path.write_text(json.dumps(config | {'chat_template': _CHAT_TEMPLATE}))
+  torch.manual_seed(0)
+  model = transformers.AutoModelForCausalLM.from_config(
+    transformers.LlamaConfig(
+      vocab_size=300,
+      hidden_size=32,
+      intermediate_size=48,
+      num_hidden_layers=2,
+      num_attention_heads=4,
+      num_key_value_heads=2,
+      eos_token_id=vocab.end_of_turn,
+      pad_token_id=vocab.pad,
+    )
+  )
+  with torch.no_grad():  # sharper than at birth, so that no two tokens tie
+    for name, weight in model.named_parameters():
+      torch.nn.init.normal_(weight, mean='norm' in name, std=0.3)
+  model.save_pretrained(folder)
+  return folder

@@ -6,6 +6,7 @@ Every answer is committed before it is used, so a killed run pays for no answer
 twice. The file also counts the requests of each run, for its budget.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,9 +37,16 @@ class Cache:
   def __init__(self, path: str | os.PathLike, *, run: str = ''):
     self.path, self.run = pathlib.Path(path), run
     self._lock = threading.Lock()
-    try:
+    with self._guard():
       self.path.parent.mkdir(parents=True, exist_ok=True)
       self._open()
+
+  @contextlib.contextmanager
+  def _guard(self):
+    """One use at a time; what is wrong with the file is one sentence."""
+    try:
+      with self._lock:
+        yield
     except (sqlite3.Error, OSError) as error:
       raise base.ReaderError(
         f'{self.path} cannot be used as a cache of answers ({error}): remove '
@@ -54,11 +62,13 @@ class Cache:
     self._db.execute('PRAGMA synchronous=NORMAL')
     for statement in _SCHEMA:
       self._db.execute(statement)
+    # A table of that name in somebody else's file has other columns.
+    self._db.execute('SELECT key, text, run, requests FROM answers, spent')
 
   def get(self, keys: Sequence[bytes]) -> dict[bytes, str]:
     """The answers that are there."""
     found = {}
-    with self._lock:
+    with self._guard():
       for start in range(0, len(keys), _BLOCK):
         block = keys[start : start + _BLOCK]
         marks = ','.join('?' * len(block))
@@ -73,14 +83,14 @@ class Cache:
     """Keeps an answer; it is on disk when this returns."""
     # UTF-8 has no lone surrogates, but a reply's JSON escapes can spell them.
     text = text.encode('utf-8', 'replace').decode()
-    with self._lock:
+    with self._guard():
       self._db.execute(
         'INSERT OR REPLACE INTO answers VALUES (?, ?)', (key, text)
       )
 
   def spend(self, requests: int) -> int:
     """Adds to the requests of this run; returns how many that makes."""
-    with self._lock:
+    with self._guard():
       (count,) = self._db.execute(
         'INSERT INTO spent VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET'
         ' requests = requests + excluded.requests RETURNING requests',
@@ -90,5 +100,5 @@ class Cache:
 
   def close(self) -> None:
     """Leaves one file behind."""
-    with self._lock:
+    with self._guard():
       self._db.close()

@@ -12,6 +12,7 @@ The key goes into one header and nowhere else: it is cut out of every message.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging as std_logging
 import os
@@ -107,6 +108,7 @@ class Client:
         self._thread = threading.Thread(
           target=self._loop.run_forever, name='readers', daemon=True
         )
+        self._halt = asyncio.Event()
         self._slots = asyncio.Semaphore(self.limits.concurrency)
         self._http = _http_client(self._key, self.limits)
         self._thread.start()
@@ -120,19 +122,23 @@ class Client:
         task.add_done_callback(lambda _, key=key: self._flying.pop(key, None))
         self._flying[key] = task
       tasks[key] = self._flying[key]
-    try:
-      results = await asyncio.gather(*tasks.values())
-    except base.ReaderError as error:
-      self._stop(error)
-      raise
-    except asyncio.CancelledError:  # another caller's error stopped the run
-      raise self._stopped or base.ReaderError('The client is closed.') from None
+    results = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    for result in (self._stopped, *results):
+      if isinstance(result, BaseException):
+        raise result
     return dict(zip(tasks, results))
 
-  def _stop(self, error: base.ReaderError) -> None:
-    self._stopped = self._stopped or error
-    for task in list(self._flying.values()):
-      task.cancel()
+  def _stop(self, message: str) -> base.ReaderError:
+    """Nothing is sent from now on; what is under way is still kept."""
+    self._stopped = self._stopped or base.ReaderError(message)
+    self._halt.set()
+    return self._stopped
+
+  async def _sleep(self, seconds: float) -> None:
+    """Sleeps, unless the run stops."""
+    with contextlib.suppress(TimeoutError):
+      async with asyncio.timeout(seconds):
+        await self._halt.wait()
 
   async def _one(self, path: str, key: bytes, body) -> base.Completion:
     """Asks until there is an answer, or no more hope for one."""
@@ -144,7 +150,7 @@ class Client:
         self.cache.put(key, reply.text)
         break
       if reply.fatal and not self._answered:
-        raise base.ReaderError(
+        raise self._stop(
           f'{self.url} refuses to answer: {reply.failed}. Check endpoint.url, '
           'endpoint.model and the key.'
         )
@@ -155,12 +161,17 @@ class Client:
       if hopeless or attempt + 1 == self.limits.attempts:
         break
       await self._wait(attempt, reply.after)
-    self.ledger.record(reply.failed)
+    try:
+      self.ledger.record(reply.failed)
+    except base.ReaderError as error:
+      raise self._stop(str(error)) from None
     return base.Completion(reply.text, reply.failed)
 
   async def _attempt(self, path: str, body) -> protocol.Reply:
     while (pause := self._resume_at - self._loop.time()) > 0:
-      await asyncio.sleep(pause)
+      await self._sleep(pause)
+      if self._stopped:
+        break
     self._spend()
     try:
       async with asyncio.timeout(self.limits.read_seconds):
@@ -190,12 +201,16 @@ class Client:
     if after:
       self._resume_at = max(self._resume_at, self._loop.time() + after)
     longest = min(self.limits.longest_wait, self.limits.first_wait * 2**attempt)
-    await asyncio.sleep(longest * random.uniform(0.5, 1))
+    await self._sleep(longest * random.uniform(0.5, 1))
 
   def _spend(self) -> None:
-    count, most = self.cache.spend(1), self.limits.max_requests
-    if most is not None and count > most:
-      raise base.ReaderError(
+    """Counts a request, or stops the run that has none left."""
+    if self._stopped:
+      raise self._stopped
+    most = self.limits.max_requests
+    if self.cache.spend(1) > (most or float('inf')):
+      self.cache.spend(-1)
+      raise self._stop(
         f'The budget of endpoint.max_requests={most} is used up. Answers so '
         'far are kept: raise it and start again to go on.'
       )

@@ -11,7 +11,7 @@ import threading
 from mem_alpha.readers import base
 
 _WINDOW = 200
-_LEAST = 20  # a share of fewer outcomes means little
+_LEAST = 50  # a share of fewer outcomes means little
 
 
 class Ledger:

@@ -49,6 +49,8 @@ class Local:
       raise ValueError(
         f'reader.question_tokens={tail} leaves no room for a question.'
       )
+    marks = (tokenizer.token_id(token) for token in text.SPECIALS)
+    self._marks = {mark for mark in marks if mark is not None}
     self._ids = functools.lru_cache(1 << 12)(tokenizer.encode)
 
   def __call__(self, prompts: Sequence[base.Prompt]) -> list[base.Completion]:
@@ -62,11 +64,15 @@ class Local:
       ]
     )
     said = {
-      (system, user): self.tokenizer.decode(ids)
+      (system, user): self._text(ids)
       for (system, users), row in zip(groups.items(), responses, strict=True)
       for user, ids in zip(users, row, strict=True)
     }
     return [_completion(said[p.system, p.user]) for p in prompts]
+
+  def _text(self, ids: Sequence[int]) -> str:
+    """What was said, without marks of turns, as servers return it."""
+    return self.tokenizer.decode(i for i in ids if i not in self._marks)
 
   def _tail(self, user: str) -> list[int]:
     return self._user + self._ids(user)[: self._room] + self._answer

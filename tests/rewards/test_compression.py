@@ -17,3 +17,13 @@ def test_by_hand():
 def test_no_chunk_tokens_is_an_error():
   with pytest.raises(ValueError, match='no compression'):
     compression.reward([1, 1], [10, 0])
+
+
+def test_a_named_tokenizer_counts():
+  assert compression.counter('run') is None
+  pytest.importorskip('bpe_openai', reason='the [reference] extra is missing')
+  count = compression.counter('o200k')
+  assert count('Hello world') == 2
+  assert count('<|endoftext|>') > 1  # text, not a token of its own
+  with pytest.raises(ValueError, match="'gpt2' is unknown: use one of run"):
+    compression.counter('gpt2')

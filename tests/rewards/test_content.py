@@ -76,3 +76,36 @@ def test_a_turn_judges_accepted_inserts_and_updates():
 
 def test_nothing_stored_is_left_out():
   assert content.reward(content.judge([], [], chunk=CHUNK, core='')) is None
+
+
+def test_refused_calls_are_judged_only_as_published():
+  A, S = structs.Action, structs.Status
+  made = [
+    call(A.INSERT, 'kept'),
+    call(A.INSERT, 'kept'),
+    call(A.UPDATE, 'nobody knows the id'),
+    call(A.DELETE, ''),
+    call(A.INSERT, '  '),
+    structs.Call(status=S.INVALID),
+  ]
+  statuses = [S.OK, S.DUPLICATE, S.UNKNOWN_ID, S.OK, S.EMPTY, S.INVALID]
+  assert content.judged(made, statuses) == made[:1]
+  assert content.judged(made, statuses, published=True) == made[:3]
+
+
+@pytest.mark.parametrize(
+  'verdicts, published_calls, expected',
+  [
+    ([True, False], None, 0.5),
+    ([True, None], None, 1),  # a failed judge is left out
+    ([None], None, None),
+    ([True, True], 4, 0.5),  # a delete and a broken call count as 0
+    ([True, None], 3, 0.5),
+    ([], 0, 0),
+    ([], 2, 0),
+    ([None], 1, None),
+  ],
+)
+def test_rewards_by_hand(verdicts, published_calls, expected):
+  found = content.reward(verdicts, published_calls=published_calls)
+  assert found == expected

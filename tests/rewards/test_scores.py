@@ -1,5 +1,9 @@
 """Scores against examples by hand and simple properties."""
 
+import json
+import os
+import pathlib
+
 import hypothesis
 import pytest
 from hypothesis import strategies
@@ -25,6 +29,19 @@ from mem_alpha.rewards import scores
     ('keywords', 'A tale of the sea, and War', ['war, sea,love; tale'], 0.75),
     ('keywords', 'seaside', ['sea'], 0),
     ('keywords', 'anything', [', ;'], 0),
+    ('phrases', 'On May 5, 2020 in rome', ['may 5, 2020; Rome; tea'], 2 / 3),
+    ('contains', 'It was the U.S. Army.', ['navy', 'US army'], 1),
+    ('boxed', 'So it is \\boxed{3}, not \\boxed{4}.', ['3'], 1),
+    ('boxed', '\\boxed{\\text{12}}', ['12'], 1),
+    ('boxed', "$$\n\\boxed{ '2' }\n$$", ['5', '2'], 1),
+    ('boxed', 'tea', ['tea'], 1),  # a reader that quotes boxes nothing
+    ('boxed', 'the label is 3', ['3'], 0),
+    ('recall', '- Rome\n- Oslo', ['oslo', 'Paris'], 0.5),
+    ('recall@1', '1. Rome\n2. Oslo', ['Oslo'], 0),
+    ('recall@2', 'Rome, Oslo, Bern', ['Oslo', 'Bern'], 0.5),
+    ('rouge_l', 'the cats sat', ['the cat sat down'], 6 / 7),
+    ('rouge_l', 'nothing', ['the cat sat'], 0),
+    ('exact', '<think>Oslo? no</think> Rome', ['rome'], 1),
   ],
 )
 def test_scores_by_hand(metric, prediction, golds, expected):
@@ -70,3 +87,45 @@ def test_bad_arguments_are_named():
   for golds in ([], 'a text'):
     with pytest.raises(ValueError, match='no list of accepted answers'):
       scores.score('exact', 'a', golds)
+
+
+def test_the_published_scores_of_the_replay():
+  root = os.environ.get('MEM_ALPHA_DATA')
+  if not root:
+    pytest.skip('MEM_ALPHA_DATA is not set: no replay to score')
+  path = pathlib.Path(root) / 'replay' / 'results_first6.json'
+  rows = json.loads(path.read_text(encoding='utf-8'))
+  for profile in scores.PROFILES:
+    found = [
+      scores.score('boxed', r['response'], [r['answer']], profile=profile)
+      for r in rows
+    ]
+    assert found == [row['score'] for row in rows]
+
+
+@pytest.mark.parametrize(
+  'source, metric',
+  [
+    ('squad', 'contains'),
+    ('icl_trec_coarse_6600shot_balance', 'boxed'),
+    ('infbench_sum_eng_shots2', 'keywords'),
+    ('infbench_qa', 'rouge_l'),
+    ('longmemeval_s*', 'judge'),
+    ('ruler_qa1_197K', 'substring'),
+    ('a source of your own', 'substring'),
+  ],
+)
+def test_every_source_has_one_metric(source, metric):
+  assert scores.metric_of(source) == metric
+  if metric != scores.JUDGE:
+    scores.check(metric)
+
+
+def test_a_judge_is_no_rule():
+  with pytest.raises(ValueError, match='needs a model: set judge.name'):
+    scores.score('judge', 'a', ['a'])
+
+
+def test_an_unknown_profile_is_named():
+  with pytest.raises(ValueError, match="No profile 'old': use one of"):
+    scores.score('exact', 'a', ['a'], profile='old')

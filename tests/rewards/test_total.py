@@ -26,7 +26,9 @@ def test_a_trajectory_of_three_turns():
   rewards = total.combine(
     WEIGHTS,
     answer=[r1] * 3,
-    calls=[calls.reward(s, done=not s) for _, s in turns],
+    calls=[
+      calls.reward([structs.Call()] * len(s), s, done=not s) for _, s in turns
+    ],
     compression=[compression.reward(8, 10)] * 3,
     content=[
       content.reward(

@@ -11,7 +11,7 @@ from mem_alpha.rollout import sampler
 
 CFG = decoder.Config(
   vocab_size=48,
-  num_layers=2,
+  num_layers=1,
   width=16,
   num_heads=4,
   num_kv_heads=2,

@@ -1,0 +1,261 @@
+"""Requests against a server that misbehaves: what each fault leads to."""
+
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+from mem_alpha.readers import base
+from mem_alpha.readers import cache as cache_lib
+from mem_alpha.readers import client as client_lib
+
+PATH = '/chat/completions'
+
+
+def ask(client, *questions):
+  found = client.ask(PATH, [{'q': question} for question in questions])
+  return [c.text or f'FAILED {c.failed}' for c in found]
+
+
+def hang(handler):
+  threading.Event().wait(20)
+
+
+def half(handler):
+  handler.send_response(200)
+  handler.send_header('Content-Length', '1000')
+  handler.end_headers()
+  handler.wfile.write(b'{"choices": [{"mess')
+  handler.close_connection = True
+
+
+def drip(handler):
+  """Never silent for long, and never done."""
+  handler.send_response(200)
+  handler.send_header('Content-Length', '1000')
+  handler.end_headers()
+  for _ in range(100):
+    handler.wfile.write(b' ')
+    handler.wfile.flush()
+    time.sleep(0.05)
+
+
+def cut(handler):
+  handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+  'fault',
+  [
+    'status 500',
+    'status 503',
+    'status 429',
+    hang,
+    drip,
+    half,
+    cut,
+    b'',
+    b'<html>busy</html>',
+    b'{"choices": []}',
+    b'{"choices": [{"message": {"content": null}}]}',
+    b'{"choices": [{"message": {"content": "<think>so"}}]}',
+    b'{"choices": [{}]}',
+    b'[1]',
+    b'[' * 100_000,
+  ],
+)
+def test_what_may_pass_is_tried_again(server, connect, fault):
+  if isinstance(fault, str):
+    fault = server.status(int(fault.split()[1]))
+  elif isinstance(fault, bytes):
+    fault = server.status(200, fault)
+  server.behaviours.extendleft([fault, fault])
+  client = connect(read_seconds=0.3)
+  assert ask(client, 'a') == ['Oslo']
+  assert len(server.requests) == 3
+  assert (client.ledger.failed, client.ledger.total) == (0, 1)
+
+
+@pytest.mark.parametrize(
+  'fault, requests, reason',
+  [
+    ((500,), 4, r'HTTP 500 \("bad luck"\)'),
+    ((400, b'the prompt is too long'), 1, r'HTTP 400 \("the prompt is too lo'),
+    ((200, b'{}'), 4, 'no choice with text'),
+    ((200, b' ' * (10 << 20)), 1, 'larger than 1048576 bytes'),
+    ((429, b'', '9999'), 1, 'HTTP 429'),  # nobody waits for hours
+  ],
+)
+def test_what_does_not_pass_fails_with_a_reason(
+  server, connect, fault, requests, reason
+):
+  code, *rest = fault
+  headers = {'Retry_After': rest.pop()} if len(rest) > 1 else {}
+  server.behaviours = [server.status(code, *rest, **headers)]
+  client = connect()
+  (completion,) = client.ask(PATH, [{'q': 'a'}])
+  assert completion.text == ''
+  assert re.search(reason, completion.failed)
+  assert len(server.requests) == requests
+  assert (client.ledger.failed, client.ledger.total) == (1, 1)
+  assert client.cache.get([cache_lib.key({'path': PATH, 'q': 'a'})]) == {}
+
+
+def test_retry_after_holds_back_all_requests(server, connect):
+  server.behaviours.appendleft(server.status(429, Retry_After='0.6'))
+  client = connect(concurrency=1)
+  began = time.monotonic()
+  assert ask(client, 'a', 'b', 'c') == ['Oslo'] * 3
+  assert time.monotonic() - began >= 0.6
+  assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize('code', [401, 403, 404])
+def test_wrong_settings_stop_the_run_at_once(server, connect, code):
+  body = b'{"error": {"message": "no model qwen-9"}}'
+  server.behaviours = [server.status(code, body)]
+  client = connect()
+  with pytest.raises(base.ReaderError, match='"no model qwen-9".*the key.'):
+    ask(client, *'abcdef')
+  with pytest.raises(base.ReaderError, match='refuses to answer'):
+    ask(client, 'g')  # it has stopped for good
+  assert all(r[2]['q'] != 'g' for r in server.requests)
+
+
+def test_a_server_that_dies_and_comes_back(server, connect):
+  client = connect(attempts=50)
+  assert ask(client, 'a') == ['Oslo']
+  port = server.port
+  server.stop()
+  back = threading.Timer(0.5, server.start, [port])
+  back.start()
+  assert ask(client, 'a', 'b', 'c') == ['Oslo'] * 3
+  back.join()
+  assert [r[2]['q'] for r in server.requests] == ['a', 'b', 'c']
+  # Restarted behind a proxy it may say 404 for a while: settings were right.
+  server.behaviours.appendleft(server.status(404))
+  assert ask(client, 'd') == ['Oslo']
+
+
+def test_too_many_failures_stop_the_run(server, connect):
+  server.behaviours = [server.status(400)]
+  client = connect(failure_limit=0.2, concurrency=4)
+  with pytest.raises(base.ReaderError, match='11 of the last 11 .*HTTP 400'):
+    ask(client, *map(str, range(100)))
+  assert len(server.requests) < 30
+
+
+def test_an_answer_is_paid_for_once(server, connect):
+  client = connect()
+  assert ask(client, 'a', 'b', 'a') == ['Oslo'] * 3
+  assert len(server.requests) == 2
+  assert ask(client, 'b') == ['Oslo']
+  # Another process, later.
+  assert ask(connect(), 'a', 'b') == ['Oslo'] * 2
+  assert len(server.requests) == 2
+
+
+def test_equal_requests_under_way_are_sent_once(server, connect):
+  release = threading.Event()
+  say = server.say('Rome')
+
+  def wait(handler):
+    release.wait(10)
+    say(handler)
+
+  server.behaviours = [wait]
+  client, found = connect(), []
+  threads = [
+    threading.Thread(target=lambda: found.extend(ask(client, 'a', 'b')))
+    for _ in range(3)
+  ]
+  for thread in threads:
+    thread.start()
+  while len(server.requests) < 2:
+    time.sleep(0.01)
+  release.set()
+  for thread in threads:
+    thread.join()
+  assert found == ['Rome'] * 6 and len(server.requests) == 2
+
+
+def test_no_more_requests_at_a_time_than_allowed(server, connect):
+  lock, now, most = threading.Lock(), [0], [0]
+  say = server.say('x')
+
+  def slow(handler):
+    with lock:
+      now[0] += 1
+      most[0] = max(most[0], now[0])
+    time.sleep(0.02)
+    with lock:
+      now[0] -= 1
+    say(handler)
+
+  server.behaviours = [slow]
+  ask(connect(concurrency=3), *map(str, range(30)))
+  assert most[0] == 3
+
+
+def test_the_budget_holds_over_restarts(server, connect):
+  client = connect(max_requests=3, run='r')
+  assert ask(client, 'a', 'b') == ['Oslo'] * 2
+  again = connect(max_requests=3, run='r')
+  with pytest.raises(base.ReaderError, match='endpoint.max_requests=3 is used'):
+    ask(again, 'a', 'b', 'c', 'd')
+  assert len(server.requests) == 3
+  # What was paid for is kept, and another run has a budget of its own.
+  other = connect(max_requests=3, run='s')
+  assert ask(other, 'a', 'b', 'c', 'd') == ['Oslo'] * 4
+
+
+def test_a_server_that_is_not_there_costs_nothing(server, connect):
+  server.stop()
+  client = connect(max_requests=1, attempts=3)
+  (failed,) = client.ask(PATH, [{'q': 'a'}])
+  assert 'Connect' in failed.failed
+  assert client.cache.spend(0) == 0
+
+
+def test_the_key_goes_into_a_header_and_nowhere_else(
+  server, connect, tmp_path, caplog
+):
+  key = 'sk-very-secret'
+  echo = b'{"error": {"message": "your key sk-very-secret is fine, you not"}}'
+  server.behaviours = [server.status(400, echo)]
+  client = connect(key=key)
+  (completion,) = client.ask(PATH, [{'q': 'a'}])
+  assert '[key]' in completion.failed and key not in completion.failed
+  _, headers, body = server.requests[0]
+  assert headers['Authorization'] == f'Bearer {key}'
+  assert key not in str(body)
+  server.behaviours = [server.say('fine')]
+  assert ask(client, 'b') == ['fine']
+  client.cache.close()
+  assert key not in caplog.text
+  for path in tmp_path.iterdir():
+    assert key.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+  'url, message',
+  [
+    ('localhost:8000', 'must be an address such as'),
+    ('ftp://x/v1', 'must be an address such as'),
+    ('http://me:pw@x/v1', 'holds a name, key or query'),
+    ('http://x/v1?key=1', 'holds a name, key or query'),
+    ('http://a\nb/v1', 'is no address'),
+  ],
+)
+def test_addresses_are_checked_and_hold_no_secret(connect, url, message):
+  with pytest.raises(ValueError, match=message):
+    connect(url=url)
+
+
+def test_the_key_is_read_from_the_environment(monkeypatch):
+  monkeypatch.setenv('A_KEY', 'k')
+  assert client_lib.key_from('A_KEY') == 'k'
+  monkeypatch.setenv('A_KEY', '')
+  assert client_lib.key_from('A_KEY') is None

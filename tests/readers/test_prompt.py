@@ -1,0 +1,112 @@
+"""The prompt of a model: one line an entry, never over its limit."""
+
+import re
+
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from mem_alpha import structs
+from mem_alpha.readers import prompt
+
+SEMANTIC, EPISODIC = structs.Kind.SEMANTIC, structs.Kind.EPISODIC
+
+
+def count(text):
+  return len(text.split())
+
+
+def entry(kind, uid, text, order=None):
+  return structs.Entry(kind, uid, text, 0, 0, uid if order is None else order)
+
+
+FOUND = [
+  entry(SEMANTIC, 7, 'Ann lives in Oslo.'),
+  entry(SEMANTIC, 2, 'Bo has\na cat.'),
+  entry(EPISODIC, 5, 'It rained.'),
+]
+
+
+def test_layout_by_hand():
+  fitted, shown = prompt.Layout(count, 300).fit('Who?\n Ann?', 'pets', FOUND)
+  first, *lines = fitted.system.split('\n')
+  assert first.startswith('Answer the question') and 'SEARCH' not in first
+  assert lines == [
+    'core_memory: pets',
+    'semantic_memory:',
+    '1. Bo has a cat.',
+    '2. Ann lives in Oslo.',
+    'episodic_memory:',
+    '1. It rained.',
+  ]
+  assert fitted.user == 'Who? Ann?'
+  assert [e.uid for e in shown] == [2, 5, 7]
+
+
+def test_by_rank_the_best_comes_first():
+  layout = prompt.Layout(count, 300, order='rank')
+  fitted, shown = layout.fit('Who?', '', FOUND, may_search=True)
+  assert '1. Ann lives in Oslo.\n2. Bo has a cat.' in fitted.system
+  assert 'SEARCH: ' in fitted.system and 'core_memory' not in fitted.system
+  assert [e.uid for e in shown] == [7, 2, 5]
+
+
+def test_questions_of_a_small_memory_share_their_system_turn():
+  layout = prompt.Layout(count, 300)
+  one, _ = layout.fit('Who?', 'pets', FOUND)
+  other, _ = layout.fit('Where?', 'pets', FOUND[::-1])
+  assert one.system == other.system
+
+
+def test_an_empty_memory_is_said_to_be_empty():
+  fitted, shown = prompt.Layout(count, 300).fit('Who?', '', [])
+  assert fitted.system.endswith('\nThe memory is empty.') and shown == []
+
+
+def test_the_lowest_ranks_are_dropped_first():
+  found = [entry(SEMANTIC, i, 'word ' * 10) for i in range(9)]
+  found += [entry(EPISODIC, i, 'word ' * 10) for i in range(9)]
+  _, shown = prompt.Layout(count, 150).fit('Who?', '', found)
+  ranks = [e.uid for e in shown if e.kind == SEMANTIC]
+  assert ranks == list(range(len(ranks)))
+  episodic = sum(e.kind == EPISODIC for e in shown)
+  assert 0 < len(ranks) - episodic <= 1 or len(ranks) == episodic > 0
+
+
+texts = strategies.text(max_size=60)
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(
+  strategies.text(max_size=400),
+  strategies.text(max_size=2000),
+  strategies.lists(
+    strategies.tuples(strategies.sampled_from([SEMANTIC, EPISODIC]), texts),
+    max_size=30,
+  ),
+  strategies.integers(160, 400),
+  strategies.sampled_from(prompt.ORDERS),
+  strategies.booleans(),
+)
+def test_it_never_fails_and_keeps_to_the_limit(
+  question, core, contents, tokens, order, may_search
+):
+  def count_pieces(text):
+    return len(re.findall(r'\w+|\S', text))
+
+  layout = prompt.Layout(count_pieces, tokens, order)
+  found = [entry(kind, i, text) for i, (kind, text) in enumerate(contents)]
+  fitted, shown = layout.fit(question, core, found, may_search=may_search)
+  assert count_pieces(fitted.system) + count_pieces(fitted.user) <= tokens
+  # Nothing stored makes a line of its own.
+  headers = len({e.kind for e in shown})
+  core_line = '\ncore_memory:' in fitted.system
+  lines = 1 + len(shown) + headers + core_line
+  assert len(fitted.system.split('\n')) == max(lines, 2)
+
+
+def test_bad_settings_are_named():
+  with pytest.raises(ValueError, match="in the order 'date': use one of rank"):
+    prompt.Layout(count, 300, order='date')
+  with pytest.raises(ValueError, match='prompt_tokens=40 leaves no room'):
+    prompt.Layout(count, 40)
