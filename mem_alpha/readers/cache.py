@@ -63,7 +63,9 @@ class Cache:
     for statement in _SCHEMA:
       self._db.execute(statement)
     # A table of that name in somebody else's file has other columns.
-    self._db.execute('SELECT key, text, run, requests FROM answers, spent')
+    self._db.execute(
+      'SELECT key, text, run, requests FROM answers, spent LIMIT 0'
+    )
 
   def get(self, keys: Sequence[bytes]) -> dict[bytes, str]:
     """The answers that are there."""

@@ -125,7 +125,7 @@ def test_reader_and_judge_end_to_end(url, tiny_model, tmp_path):
   panel.reader.model.client.close()
 
 
-def test_completions_and_a_wrong_model(url, tiny_model, tmp_path):
+def test_the_other_api(url, tiny_model, tmp_path):
   asked = dict(endpoint__url=url, endpoint__api='completions')
   panel = make(tiny_model, tmp_path, 'endpoint', **asked)
   answers = panel.reader(memories(), QUERIES)
