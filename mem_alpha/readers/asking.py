@@ -9,6 +9,7 @@ An answer counts as coming from the shown entries that hold it word for word, or
 from all that were shown where none does.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -86,11 +87,13 @@ def _answer(
   texts = [((e.kind, e.uid), e.text) for e in shown]
   if core:
     texts.append(((structs.Kind.CORE, structs.NO_ID), core))
-  said = f' {_words(text)} '
-  holding = [s for s, content in texts if said in f' {_words(content)} ']
+  said = _words(text)
+  holding = [s for s, content in texts if said in _words(content)]
   sources = holding if said.strip() and holding else [s for s, _ in texts]
   return structs.Answer(text, tuple(sources))
 
 
+@functools.lru_cache(1 << 16)
 def _words(text: str) -> str:
-  return ' '.join(_WORD.findall(text.lower()))
+  """Lower-case words, each between spaces: a word in it is a whole word."""
+  return f' {" ".join(_WORD.findall(text.lower()))} '

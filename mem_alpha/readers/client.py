@@ -14,13 +14,13 @@ The key goes into one header and nowhere else: it is cut out of every message.
 import asyncio
 import contextlib
 import dataclasses
-import logging as std_logging
 import os
 import random
 import threading
 from collections.abc import Mapping, Sequence
 
-import httpx2
+import aiohttp
+import yarl
 from absl import logging
 
 from mem_alpha.readers import base
@@ -30,9 +30,6 @@ from mem_alpha.readers import protocol
 
 _MAX_BYTES = 1 << 20  # of a response; an answer has a few hundred
 _MAX_AFTER = 600.0  # seconds; a longer Retry-After is no use to a run
-
-# It would print every address at the level INFO.
-std_logging.getLogger('httpx2').setLevel(std_logging.WARNING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Client:
   def close(self) -> None:
     """Ends the thread; requests under way are dropped."""
     if self._loop is not None:
-      asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result()
+      asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
       self._loop.call_soon_threadsafe(self._loop.stop)
       self._thread.join()
       self._loop.close()
@@ -108,11 +105,27 @@ class Client:
         self._thread = threading.Thread(
           target=self._loop.run_forever, name='readers', daemon=True
         )
-        self._halt = asyncio.Event()
-        self._slots = asyncio.Semaphore(self.limits.concurrency)
-        self._http = _http_client(self._key, self.limits)
         self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result()
     return self._loop
+
+  async def _begin(self) -> None:
+    self._halt = asyncio.Event()
+    self._slots = asyncio.Semaphore(self.limits.concurrency)
+    self._http = aiohttp.ClientSession(
+      headers={'Authorization': f'Bearer {self._key}'} if self._key else {},
+      connector=aiohttp.TCPConnector(limit=self.limits.concurrency),
+      timeout=aiohttp.ClientTimeout(
+        total=None, sock_connect=self.limits.connect_seconds
+      ),
+      trust_env=True,  # proxies
+    )
+
+  async def _end(self) -> None:
+    for task in list(self._flying.values()):
+      task.cancel()
+    await asyncio.gather(*self._flying.values(), return_exceptions=True)
+    await self._http.close()
 
   async def _all(self, path, missing) -> dict[bytes, base.Completion]:
     tasks = {}
@@ -174,27 +187,34 @@ class Client:
         break
     self._spend()
     try:
-      async with asyncio.timeout(self.limits.read_seconds):
-        async with self._http.stream(
-          'POST', self.url + path, json=body
-        ) as response:
-          content = bytearray()
-          async for part in response.aiter_bytes():
-            content += part
-            if len(content) > _MAX_BYTES:
-              what = f'the response is larger than {_MAX_BYTES} bytes'
-              return protocol.Reply(failed=what)
+      async with (
+        asyncio.timeout(self.limits.read_seconds),
+        self._http.post(
+          self.url + path, json=body, allow_redirects=False
+        ) as response,
+      ):
+        content = bytearray()
+        async for part in response.content.iter_any():
+          content += part
+          if len(content) > _MAX_BYTES:
+            what = f'the response is larger than {_MAX_BYTES} bytes'
+            return protocol.Reply(failed=what)
+    except aiohttp.ClientConnectorError as error:
+      self.cache.spend(-1)  # it reached no server, so it cost nothing
+      return self._passing(error)
     except TimeoutError:
       seconds = self.limits.read_seconds
-      what = f'no whole response within {seconds:g} seconds'
-      return protocol.Reply(failed=what, retry=True)
-    except (httpx2.HTTPError, OSError) as error:
-      if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        self.cache.spend(-1)  # it reached no server, so it cost nothing
-      what = f'{type(error).__name__} {error}'.strip()
-      return protocol.Reply(failed=self._redact(what), retry=True)
-    reply = protocol.read(response.status_code, response.headers, content)
+      return self._passing(f'no whole response within {seconds:g} seconds')
+    except (aiohttp.ClientError, OSError) as error:
+      return self._passing(error)
+    reply = protocol.read(response.status, response.headers, content)
     return dataclasses.replace(reply, failed=self._redact(reply.failed))
+
+  def _passing(self, what: str | Exception) -> protocol.Reply:
+    """A failure that may pass."""
+    if isinstance(what, Exception):
+      what = f'{type(what).__name__} {what}'.strip()
+    return protocol.Reply(failed=self._redact(what), retry=True)
 
   async def _wait(self, attempt: int, after: float) -> None:
     """Exponential, with jitter so that requests do not come back together."""
@@ -219,27 +239,16 @@ class Client:
     return text.replace(self._key, '[key]') if self._key else text
 
 
-def _http_client(key: str | None, limits: Limits) -> httpx2.AsyncClient:
-  return httpx2.AsyncClient(
-    headers={'Authorization': f'Bearer {key}'} if key else {},
-    timeout=httpx2.Timeout(limits.read_seconds, connect=limits.connect_seconds),
-    limits=httpx2.Limits(
-      max_connections=limits.concurrency,
-      max_keepalive_connections=limits.concurrency,
-    ),
-  )
-
-
 def _check_url(url: str) -> None:
   try:
-    parsed = httpx2.URL(url)
-  except httpx2.InvalidURL as error:
+    parsed = yarl.URL(url)
+  except ValueError as error:
     raise ValueError(f'endpoint.url is no address ({error}).') from error
   if parsed.scheme not in ('http', 'https') or not parsed.host:
     raise ValueError(
       'endpoint.url must be an address such as http://localhost:8000/v1.'
     )
-  if parsed.userinfo or parsed.query:
+  if parsed.user or parsed.password or parsed.query_string:
     raise ValueError(
       'endpoint.url holds a name, key or query: give the key in the '
       'environment variable that endpoint.key_env names.'

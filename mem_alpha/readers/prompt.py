@@ -14,7 +14,9 @@ of core, then the end of the question; it never fails. Each entry stands on one
 line, so no content can pass for another entry or for a section.
 """
 
+import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from mem_alpha import structs
@@ -31,6 +33,7 @@ _SEARCH_HINT = (
   '"SEARCH: " and the words to look for.'
 )
 _KINDS = (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
+_LINE_TOKENS = 4  # number and line break of an entry, at most
 _FORMAT_TOKENS = 24  # chat template, headers and line breaks, at most
 
 
@@ -73,16 +76,26 @@ class Layout:
     room -= self.count(question)
     core = self._cut(_line(core), room)
     room -= self.count(core)
-    kept = set()
-    for entry in _by_rank(found):
-      room -= self.count(_line(entry.text)) + 4  # its number and line break
-      if room < 0:
-        break  # what follows ranks lower
-      kept.add((entry.kind, entry.uid))
-    shown = [e for e in found if (e.kind, e.uid) in kept]
+    shown = self._best(found, room)
     if self.order == 'insertion':
       shown.sort(key=lambda e: e.order)
-    return base.Prompt(_system(lead, core, shown), question), shown
+    lines = tuple((e.kind, _line(e.text)) for e in shown)
+    return base.Prompt(_system(lead, core, lines), question), shown
+
+  def _best(
+    self, found: Sequence[structs.Entry], room: int
+  ) -> list[structs.Entry]:
+    """The entries that fit, in the given order; those left out rank lower."""
+    costs = [self.count(_line(e.text)) + _LINE_TOKENS for e in found]
+    if sum(costs) <= room:
+      return list(found)
+    kept = set()
+    for place in _by_rank(found):
+      room -= costs[place]
+      if room < 0:
+        break
+      kept.add(place)
+    return [entry for place, entry in enumerate(found) if place in kept]
 
   def _cut(self, text: str, tokens: int) -> str:
     """The longest beginning, in words, of at most so many tokens."""
@@ -97,21 +110,24 @@ class Layout:
     return ' '.join(words[:low])
 
 
-def _by_rank(found: Sequence[structs.Entry]) -> list[structs.Entry]:
-  """All kinds together: the best of each, then the second of each, …"""
-  ranked = []
-  for kind in _KINDS:
-    of_kind = [entry for entry in found if entry.kind == kind]
-    ranked += [(rank, kind, entry) for rank, entry in enumerate(of_kind)]
-  return [entry for *_, entry in sorted(ranked, key=lambda item: item[:2])]
+def _by_rank(found: Sequence[structs.Entry]) -> list[int]:
+  """Places of all kinds together: the best of each, the second of each, …"""
+  ranked, ranks = [], collections.Counter()
+  for place, entry in enumerate(found):
+    ranked.append((ranks[entry.kind], entry.kind, place))
+    ranks[entry.kind] += 1
+  return [place for *_, place in sorted(ranked)]
 
 
-def _system(lead: str, core: str, shown: Sequence[structs.Entry]) -> str:
+@functools.lru_cache(1 << 10)  # all questions of a small memory have the same
+def _system(
+  lead: str, core: str, shown: tuple[tuple[structs.Kind, str], ...]
+) -> str:
   lines = [lead]
   if core:
     lines.append(f'core_memory: {core}')
   for kind in _KINDS:
-    texts = [_line(entry.text) for entry in shown if entry.kind == kind]
+    texts = [text for its_kind, text in shown if its_kind == kind]
     if texts:
       lines.append(f'{kind.name.lower()}_memory:')
       lines += [f'{i + 1}. {text}' for i, text in enumerate(texts)]
@@ -120,6 +136,7 @@ def _system(lead: str, core: str, shown: Sequence[structs.Entry]) -> str:
   return '\n'.join(lines)
 
 
+@functools.lru_cache(1 << 16)
 def _line(text: str) -> str:
   """The text on one line."""
   return ' '.join(text.split())
