@@ -31,12 +31,18 @@ setuptools.setup(
     'safetensors>=0.8,<1',
     # Reads GGUF weights; their block quantisations are not ours to rewrite.
     'gguf>=0.19,<1',
+    # Requests to readers and judges; a fifth of httpx's CPU time for each.
+    'aiohttp>=3.12,<4',
+    # ROUGE-L as others report it, stemming included.
+    'rouge-score>=0.1.2,<0.2',
     # The progress bar.
     'tqdm>=4.66,<5',
   ],
   extras_require={
     'cuda12': [f'jax[cuda12]{JAX}'],
     'tpu': [f'jax[tpu]{JAX}'],
+    # Tokens as the published reward counts them (o200k), without a download.
+    'reference': ['bpe-openai>=0.1.4,<0.2'],
     'test': [
       'pytest>=8,<10',
       'hypothesis>=6.100,<7',  # random operations against an oracle
@@ -45,6 +51,13 @@ setuptools.setup(
       # a local CPU-only build (2.13.0+cpu, from a --find-links folder) where
       # there is one; a range would fetch the newest, with GBs of CUDA.
       'torch==2.13.0',
+      # `transformers serve`, the real server of tests/readers.
+      'fastapi>=0.115,<1',
+      'uvicorn>=0.30,<1',
+      'openai>=1.98,<4',
+      'rich>=13,<16',
+      'accelerate>=1.1,<2',
+      'bpe-openai>=0.1.4,<0.2',
     ],
   },
 )

@@ -31,7 +31,11 @@ SECONDS, CONCURRENCY = 0.2, 64
 def serving(seconds: float = SECONDS):
   """The address of a server that takes so long for each answer."""
   process = subprocess.Popen(
-    [sys.executable, pathlib.Path(__file__).with_name('server.py'), f'{seconds}'],
+    [
+      sys.executable,
+      pathlib.Path(__file__).with_name('server.py'),
+      f'{seconds}',
+    ],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
@@ -67,7 +71,7 @@ def memories(rows: int, entries: int = 20):
       structs.Entry(
         structs.Kind.SEMANTIC,
         e,
-        f'Person {m} keeps object {e} in room {(m * 7 + e) % 100} of house {m}.',
+        f'Person {m} keeps object {e} in room {7 * m + e} of house {m}.',
         0,
         0,
         e,

@@ -1,13 +1,17 @@
-"""One line per figure in results.jsonl, and the machine that it is from."""
+"""One line per figure in results.jsonl, and the machine that it is from.
+
+python -m experiments.bench_readers.results   # puts the table into README.md
+"""
 
 import json
 import pathlib
-import platform
 import shlex
 import statistics
-import subprocess
 import sys
 
+from mem_alpha import provenance
+
+_MARK = '<!-- table: python -m experiments.bench_readers.results -->\n'
 PATH = pathlib.Path(__file__).with_name('results.jsonl')
 
 
@@ -26,6 +30,7 @@ def add(
     ours / theirs if larger_is_better else theirs / ours
     for ours, theirs in pairs
   ]
+  made = provenance.describe()
   line = dict(
     name=name,
     value=_round(statistics.median(ours for ours, _ in pairs)),
@@ -34,8 +39,8 @@ def add(
     peer_value=_round(statistics.median(theirs for _, theirs in pairs)),
     ratio=_round(statistics.median(ratios)),
     runs=len(pairs),
-    commit=_output('git', 'rev-parse', '--short', 'HEAD'),
-    machine=_machine(),
+    commit=made['commit'],
+    machine=f'{made["machine"]}, {made["devices"]}',
     command=shlex.join(['python', *sys.argv]),
     **more,
   )
@@ -49,16 +54,22 @@ def _round(value: float) -> float:
   return float(f'{value:.4g}')
 
 
-def _machine() -> str:
-  name = platform.processor() or platform.machine()
-  try:
-    lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
-    name = next(x.split(': ')[1] for x in lines if x.startswith('model name'))
-  except (OSError, StopIteration):
-    pass
-  cores = _output('nproc')
-  return f'{name}, {cores} cores'
+def table() -> str:
+  """The newest line of every figure, as Markdown."""
+  lines = PATH.read_text(encoding='utf-8').splitlines()
+  newest = {line['name']: line for line in map(json.loads, lines)}
+  columns = ('name', 'value', 'unit', 'peer', 'peer_value', 'ratio', 'runs')
+  columns += ('commit', 'machine')
+  rows = [columns, ['---'] * len(columns)]
+  rows += [[str(line[c]) for c in columns] for line in newest.values()]
+  return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
 
-def _output(*command: str) -> str:
-  return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+def main():
+  readme = PATH.with_name('README.md')
+  before, mark, _ = readme.read_text(encoding='utf-8').partition(_MARK)
+  readme.write_text(f'{before}{mark}\n{table()}', encoding='utf-8')
+
+
+if __name__ == '__main__':
+  main()

@@ -84,12 +84,13 @@ def _answer(
   text = completion.text.strip()
   if text.lower().strip('. ') == _UNKNOWN:
     return structs.Answer('')
-  texts = [((e.kind, e.uid), e.text) for e in shown]
-  if core:
-    texts.append(((structs.Kind.CORE, structs.NO_ID), core))
   said = _words(text)
-  holding = [s for s, content in texts if said in _words(content)]
-  sources = holding if said.strip() and holding else [s for s, _ in texts]
+  parts = [e for e in shown if said in _words(e.text)] if said.strip() else []
+  in_core = bool(said.strip()) and said in _words(core)
+  if not parts and not in_core:
+    parts, in_core = shown, bool(core)
+  sources = [(e.kind, e.uid) for e in parts]
+  sources += [(structs.Kind.CORE, structs.NO_ID)] if in_core else []
   return structs.Answer(text, tuple(sources))
 
 

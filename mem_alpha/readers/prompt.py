@@ -17,6 +17,7 @@ line, so no content can pass for another entry or for a section.
 import collections
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Sequence
 
 from mem_alpha import structs
@@ -78,7 +79,7 @@ class Layout:
     room -= self.count(core)
     shown = self._best(found, room)
     if self.order == 'insertion':
-      shown.sort(key=lambda e: e.order)
+      shown.sort(key=operator.attrgetter('order'))
     lines = tuple((e.kind, _line(e.text)) for e in shown)
     return base.Prompt(_system(lead, core, lines), question), shown
 

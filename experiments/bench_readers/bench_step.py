@@ -1,0 +1,144 @@
+"""How much of the reading of a training step sampling does not hide.
+
+Rollouts of a tiny model on generated conversations, questions answered by a
+server that takes 200 ms. The model's own responses take their time and are then
+replaced by a scripted writer's, so that memories hold something and differ from
+rollout to rollout. Timed: sampling with a reader that says nothing at once; the
+same, read afterwards; the same, read beside it. Not hidden is what the last
+takes longer than the first; reading alone is what the second does.
+
+  step/mixed_lengths  instances of 2 to 20 chunks in one batch
+  step/waves          instances of 5 chunks, sampled in waves
+"""
+
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+
+import jax
+
+from configs import embedded
+from experiments.bench_readers import bench_endpoint
+from experiments.bench_readers import results
+from mem_alpha import build
+from mem_alpha import mesh
+from mem_alpha import structs
+from mem_alpha.agent import writer as script
+from mem_alpha.data import synthetic
+from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
+from mem_alpha.rollout import waves
+from mem_alpha.rollout import writers
+
+
+class _Afterwards:
+  """The same reader, but nothing is read before all is sampled."""
+
+  overlaps = False
+
+  def __init__(self, reader):
+    self.reader = reader
+
+  def __call__(self, memories, queries):
+    return self.reader(memories, queries)
+
+
+def _says_nothing(memories, queries):
+  return [[structs.Answer('') for _ in row] for row in queries]
+
+
+class _Step:
+  """The rollouts of a step, with one panel after another."""
+
+  def __init__(self, folder: pathlib.Path):
+    self.config = embedded.get_config()
+    self.vocab = build.tokenizer(self.config, folder / 'tokenizer')
+    self.spec = build.episode_spec(self.config, self.vocab)
+    self.cfg, params = build.model(self.config, self.vocab)
+    self.params = params()
+    self.count = lambda s: len(self.vocab.encode(s))
+    self._runners = {}
+
+  def writer(self):
+    sample = build_writer(self)
+    play = writers.scripted(
+      writers.annotated(script.IMPERFECT, show=None), self.vocab, seed='bench'
+    )
+
+    def write(prompts, contexts, chunk):
+      sample(prompts, contexts, chunk)
+      return play(prompts, contexts, chunk)
+
+    return write
+
+  def seconds(self, groups, panel) -> float:
+    """Samples and reads the groups, a wave each."""
+    began = time.perf_counter()
+    started = []
+    for group in groups:
+      runner = self._runners.setdefault(
+        len(group), episode.Runner(self.spec, self.vocab, batch=len(group))
+      )
+      started.append(runner.start(group, self.writer(), panel))
+    waves.join([finish() for finish in started])
+    return time.perf_counter() - began
+
+
+def build_writer(step: _Step):
+  return writers.sampled(
+    step.cfg,
+    step.params,
+    jax.random.key(0),
+    sampling=build.sampling(step.config, step.vocab, greedy=False),
+    prompt_tokens=step.config.prompt.tokens,
+  )
+
+
+def _rollouts(lengths: list[int], copies: int) -> list[structs.Instance]:
+  """`copies` of one conversation per length, told apart by their ids."""
+  group = []
+  for i, chunks in enumerate(lengths):
+    spec = synthetic.Spec(chunks=chunks)
+    one = synthetic.instance(spec, 'train', 0, i)
+    for r in range(copies):
+      name = f'{one.instance_id}/{r}'
+      group.append(dataclasses.replace(one, instance_id=name))
+  return group
+
+
+def run(args):
+  with jax.set_mesh(mesh.make(-1, 1)), tempfile.TemporaryDirectory() as folder:
+    step = _Step(pathlib.Path(folder))
+    mixed = _rollouts([2, 4, 6, 8, 10, 12, 15, 20], 2 if args.small else 8)
+    even = _rollouts([5] * 16, 4)
+    parts = [even[i : i + 8] for i in range(0, len(even), 8)]
+    with bench_endpoint.serving() as url:
+      _measure('step/mixed_lengths', step, [mixed], url, folder, args)
+      _measure('step/waves', step, parts, url, folder, args)
+
+
+def _measure(name, step, groups, url, folder, args):
+  pairs, steps = [], []
+  step.seconds(groups, reading.Panel(_says_nothing))  # compiles
+  for r in range(args.runs):
+    alone = step.seconds(groups, reading.Panel(_says_nothing))
+    times = []
+    for order, wrap in ((0, _Afterwards), (1, lambda reader: reader)):
+      path = pathlib.Path(folder) / f'{name.replace("/", "_")}_{r}_{order}'
+      with bench_endpoint.reading(url, path, step.count) as reader:
+        times.append(step.seconds(groups, reading.Panel(wrap(reader))))
+    after, beside = times
+    pairs.append((max(beside - alone, 1e-3), after - alone))
+    steps.append(alone)
+  results.add(
+    name,
+    's of reading that is not hidden',
+    pairs,
+    peer='reading after the last response',
+    larger_is_better=False,
+    write=not args.dry,
+    sampling_seconds=statistics.median(steps),
+    share_not_hidden=statistics.median(a / b for a, b in pairs),
+  )
