@@ -12,6 +12,7 @@ takes longer than the first; reading alone is what the second does.
 """
 
 import dataclasses
+import functools
 import pathlib
 import statistics
 import tempfile
@@ -22,12 +23,11 @@ import jax
 from configs import embedded
 from experiments.bench_readers import bench_endpoint
 from experiments.bench_readers import results
-from mem_alpha import build
+from mem_alpha import evaluate
 from mem_alpha import mesh
 from mem_alpha import structs
 from mem_alpha.agent import writer as script
 from mem_alpha.data import synthetic
-from mem_alpha.rollout import episode
 from mem_alpha.rollout import reading
 from mem_alpha.rollout import waves
 from mem_alpha.rollout import writers
@@ -53,19 +53,16 @@ class _Step:
   """The rollouts of a step, with one panel after another."""
 
   def __init__(self, folder: pathlib.Path):
-    self.config = embedded.get_config()
-    self.vocab = build.tokenizer(self.config, folder / 'tokenizer')
-    self.spec = build.episode_spec(self.config, self.vocab)
-    self.cfg, params = build.model(self.config, self.vocab)
-    self.params = params()
-    self.count = lambda s: len(self.vocab.encode(s))
-    self._runners = {}
+    self.parts = evaluate.Parts(embedded.get_config(), folder)
+    self.params = self.parts.first_params()
+    encode = self.parts.tokenizer.encode
+    self.count = functools.lru_cache(1 << 16)(lambda s: len(encode(s)))
 
   def writer(self):
-    sample = build_writer(self)
-    play = writers.scripted(
-      writers.annotated(script.IMPERFECT, show=None), self.vocab, seed='bench'
-    )
+    key = jax.random.key(0)
+    sample = self.parts.agent(self.params, greedy=False, key=key)
+    calls = writers.annotated(script.IMPERFECT, show=None)
+    play = self.parts.script(calls, 'bench')
 
     def write(prompts, contexts, chunk):
       sample(prompts, contexts, chunk)
@@ -78,22 +75,10 @@ class _Step:
     began = time.perf_counter()
     started = []
     for group in groups:
-      runner = self._runners.setdefault(
-        len(group), episode.Runner(self.spec, self.vocab, batch=len(group))
-      )
+      runner = self.parts.runner(len(group))
       started.append(runner.start(group, self.writer(), panel))
     waves.join([finish() for finish in started])
     return time.perf_counter() - began
-
-
-def build_writer(step: _Step):
-  return writers.sampled(
-    step.cfg,
-    step.params,
-    jax.random.key(0),
-    sampling=build.sampling(step.config, step.vocab, greedy=False),
-    prompt_tokens=step.config.prompt.tokens,
-  )
 
 
 def _rollouts(lengths: list[int], copies: int) -> list[structs.Instance]:
