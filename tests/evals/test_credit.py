@@ -84,6 +84,7 @@ def test_gains_of_entries_hidden_or_not():
     chunk_tokens=[15],
     memories=memories,
     answers=reader(memories, [[q.text for q in questions]]),
+    scores=[[0.0, 1.0]],
     history=[],
   )
   assert rollouts.answers[0][0].text == 'Maybe Cy'
