@@ -9,8 +9,7 @@
 
 A run that was killed continues from its last checkpoint when it is started
 again with the same command, and ends with the same bits as one that was not:
-every random draw is derived from (seed, step), and the metrics file is cut back
-to where it was when the checkpoint was made.
+every draw is derived from (seed, step), and the metrics file is cut back.
 """
 
 import json
@@ -79,8 +78,7 @@ class _Trainer:
     params = self.parts.first_params()
     self.state = dict(params=params, opt=self.warm_tx.init(params))
     restored = self.store.restore(self.state)
-    self.step, self.best, self.before = 0, None, 0.0
-    position = 0
+    self.step, self.best, self.before, position = 0, None, 0.0, 0
     if restored:
       self.state, self.step = restored.state, restored.step
       position = restored.info['metrics']
@@ -396,6 +394,7 @@ def _keep_config(config, workdir: pathlib.Path) -> None:
     saved = files.read_json(path, what='The config of the run')
     checkpoint.require_same_config(saved, current, may_differ=_MAY_DIFFER)
   else:
-    made = json.dumps(provenance.describe(), indent=2)
-    files.write_text(workdir / 'provenance.json', made + '\n')
-    files.write_text(path, json.dumps(current, indent=2) + '\n')
+    made = dict(provenance=provenance.describe(), config=current)
+    for name, value in made.items():
+      text = json.dumps(value, indent=2) + '\n'
+      files.write_text(workdir / f'{name}.json', text)
