@@ -125,12 +125,18 @@ def test_deleting_or_swapping_memories_drops_every_score_to_the_floor(
   perfect = written(tokenizer, script.PERFECT, None)
 
   def emptied(memories, queries):
-    empty = lambda q: [[[] for _ in row] for row in q]
+    def empty(q):
+      return [[[] for _ in row] for row in q]
+
     return LEXICAL(base.Memories([''] * len(memories.cores), empty), queries)
 
   def swapped(memories, queries):
-    turn = lambda rows: [*rows[1:5], rows[0], *rows[5:]]
-    search = lambda q: turn(memories.search([q[4], *q[:4], *q[5:]]))
+    def turn(rows):
+      return [*rows[1:5], rows[0], *rows[5:]]
+
+    def search(q):
+      return turn(memories.search([q[4], *q[:4], *q[5:]]))
+
     return LEXICAL(base.Memories(turn(memories.cores), search), queries)
 
   for reader, most in ((emptied, 0.0), (swapped, 0.03)):
@@ -148,9 +154,12 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   )
   instance = structs.Instance('x', 'made', chunks, questions)
   call = tools.render_call
-  insert = lambda s: call(
-    structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content=s)
-  )
+
+  def insert(s):
+    return call(
+      structs.Call(structs.Action.INSERT, structs.Kind.SEMANTIC, content=s)
+    )
+
   said = (
     insert('Ann lives in Oslo.') + '\n' + insert('Ann lives in Oslo.'),
     tools.DONE,
@@ -159,7 +168,10 @@ def test_reward_of_a_hand_made_trajectory(tokenizer):
   runner = episode.Runner(make_spec(tokenizer), tokenizer, batch=BATCH)
   rollouts = runner.run([instance], saying(tokenizer, *said), READER)
   turns, rewards = score.rewards(rollouts, WEIGHTS)
-  count = lambda s: len(tokenizer.encode(s))
+
+  def count(s):
+    return len(tokenizer.encode(s))
+
   r1 = 1.0  # the invented dog answers the second question
   stored = count('Ann lives in Oslo.') + count('Bo has a dog.')
   r3 = 1 - stored / sum(map(count, chunks))
