@@ -8,7 +8,9 @@ from collections.abc import Iterator
 _LFS_HEAD = 'version https://git-lfs.github.com/spec/'
 
 
-def read_text(path: str | os.PathLike, *, what: str) -> str:
+def read_text(
+  path: str | os.PathLike, *, what: str, encoding: str = 'utf-8'
+) -> str:
   """The text of a file, `what` being its name in error messages."""
   path = pathlib.Path(path)
   if not path.is_file():
@@ -16,7 +18,7 @@ def read_text(path: str | os.PathLike, *, what: str) -> str:
       f'{what} is not at {path}: download it there, or set another data root.'
     )
   try:
-    text = path.read_text(encoding='utf-8')
+    text = path.read_text(encoding=encoding)
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{what} at {path} is not UTF-8 text ({error.reason} at byte '

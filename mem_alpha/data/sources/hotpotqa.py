@@ -6,19 +6,19 @@ layout, one JSON object per line; a paragraph may be one string or a list of
 sentences. An instance holds the articles that its questions need, no others.
 
 Questions of the two files differ but their articles overlap, so rows that
-share an article title with the evaluation file are dropped (distractors
-count), and rows that share titles with one another stay in one split.
+share an article title with the evaluation file are left out (distractors
+count), and rows that share titles with one another stay in one split. The
+published split does neither.
 """
 
 import dataclasses
-import hashlib
 import html
-import pathlib
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mem_alpha import files
 from mem_alpha import structs
+from mem_alpha.data import recipe as recipes
+from mem_alpha.data import splits
 from mem_alpha.data.sources import passages
 
 NAME = 'hotpotqa'
@@ -26,55 +26,76 @@ FILE = 'hotpotqa/distractor_subset.jsonl'
 EVALUATION_FILE = 'hotpotqa/dev_first500_part.jsonl'
 
 
-def build(
-  root: str | pathlib.Path,
-  split: str,
-  *,
-  chunk_tokens: int,
-  chunks: int,
-  max_questions: int,
-  count_tokens: Callable[[str], int],
-  seed: int,
-) -> list[structs.Instance]:
-  """All instances of a split, each of exactly `chunks` chunks."""
-  passages.check_split(split)
-  shape = passages.Shape(chunk_tokens, chunks, max_questions, count_tokens)
-  rows = splits(root)[split]
-  if not rows:
-    raise ValueError(f'HotpotQA at {root} has no row for the split {split!r}.')
-  random.Random(f'{NAME}/{split}/{seed}').shuffle(rows)
-  return passages.build(
-    [_item(row) for row in rows],
-    shape,
-    source=NAME,
-    split=split,
-    seed=seed,
-    mix=True,
-  )
-
-
 @dataclasses.dataclass(frozen=True)
 class Row:
   """One question with the articles shown beside it."""
 
+  name: str
   question: str
   answer: str
   evidence: tuple[str, ...]  # titles of the articles that answer it
   articles: dict[str, str]  # title -> text
 
 
-def splits(root: str | pathlib.Path) -> dict[str, list[Row]]:
-  """Rows of each split; no article title occurs in two of them."""
-  root = pathlib.Path(root)
-  test = _read(root / EVALUATION_FILE)
-  taken = {title for row in test for title in row.articles}
-  clean = [row for row in _read(root / FILE) if taken.isdisjoint(row.articles)]
-  rows = {'train': [], 'validation': [], 'test': test}
-  for group in _connected(clean):
-    name = min(title for row in group for title in row.articles)
-    digit = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10
-    rows['train' if digit else 'validation'] += group
-  return rows
+def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  """All instances of a split, each of exactly `chunks` chunks."""
+  rows = _of_split(recipe)
+  if not rows:
+    raise ValueError(
+      f'HotpotQA at {recipe.root} has no row of the split {recipe.split!r}.'
+    )
+  order = splits.shuffled(rows, f'{NAME}/{recipe.split}/{recipe.seed}')
+  articles = dict(pair for row in order for pair in row.articles.items())
+  return passages.build(
+    [_item(row) for row in order],
+    recipe,
+    source=NAME,
+    mix=True,
+    filler=[f'{title}: {text}' for title, text in articles.items()],
+  )
+
+
+def read(recipe: recipes.Recipe, name: str) -> list[Row]:
+  """The rows of a file, each question once."""
+  path, rows = recipe.read(name), {}
+  for number, value in files.read_json_lines(path, what='HotpotQA'):
+    try:
+      row = _row(value, f'{name}: line {number}')
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise ValueError(
+        f'HotpotQA at {path}: line {number} is not in the official layout '
+        f'({type(error).__name__}: {error}).'
+      ) from error
+    if row.question in rows:
+      recipe.log.leave_out(NAME, row.name, 'duplicate question')
+    elif not row.answer:
+      recipe.log.leave_out(NAME, row.name, 'question without answer')
+    elif not set(row.evidence) <= row.articles.keys():
+      recipe.log.leave_out(NAME, row.name, 'evidence is not among its articles')
+    else:
+      rows[row.question] = row
+  return list(rows.values())
+
+
+def _of_split(recipe: recipes.Recipe) -> list[Row]:
+  """Rows of the split; in clean ones no article title occurs in two splits."""
+  if recipe.published:
+    return [r for r in read(recipe, FILE) if recipe.holds(r.question)]
+  test = read(recipe, EVALUATION_FILE)
+  if recipe.split == 'test':
+    return test
+  taken, clean = {title for row in test for title in row.articles}, []
+  for row in read(recipe, FILE):
+    if taken.isdisjoint(row.articles):
+      clean.append(row)
+    else:
+      recipe.log.leave_out(NAME, row.name, 'shares an article with the test')
+  return [
+    row
+    for group in _connected(clean)
+    if recipe.holds(min(t for r in group for t in r.articles), benchmark=False)
+    for row in group
+  ]
 
 
 def _connected(rows: Sequence[Row]) -> list[list[Row]]:
@@ -88,29 +109,13 @@ def _connected(rows: Sequence[Row]) -> list[list[Row]]:
   return list({id(group): group for group in groups.values()}.values())
 
 
-def _read(path: pathlib.Path) -> list[Row]:
-  """The rows of a file, each question once."""
-  rows = {}
-  for number, value in files.read_json_lines(path, what='HotpotQA'):
-    try:
-      row = _row(value)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-      raise ValueError(
-        f'HotpotQA at {path}: line {number} is not in the official layout '
-        f'({type(error).__name__}: {error}).'
-      ) from error
-    # A row that came without its evidence cannot be answered.
-    if set(row.evidence) <= row.articles.keys():
-      rows.setdefault(row.question, row)
-  return list(rows.values())
-
-
-def _row(value: dict) -> Row:
+def _row(value: dict, name: str) -> Row:
   if 'supporting_titles' in value:
     evidence = value['supporting_titles']
   else:
     evidence = [title for title, _ in value['supporting_facts']]
   return Row(
+    name=name,
     question=_plain(value['question']),
     answer=_plain(value['answer']),
     evidence=tuple(dict.fromkeys(map(_plain, evidence))),
@@ -132,4 +137,4 @@ def _plain(text: str) -> str:
 def _item(row: Row) -> passages.Item:
   question = structs.Question(row.question, (row.answer,), NAME, 'token_f1')
   texts = tuple(f'{t}: {row.articles[t]}' for t in row.evidence)
-  return passages.Item(texts, (question,))
+  return passages.Item(row.name, texts, (question,))

@@ -1,13 +1,15 @@
-"""Instances from passages with questions: what SQuAD and HotpotQA share.
+"""Instances from passages with questions: SQuAD, HotpotQA and RULER-QA.
 
 1. Items (a few passages and the questions about them) wait in a queue.
-2. As many as fill an instance are taken; their passages, each once, become one
-   text, which is packed into dialogue chunks of at most `chunk_tokens` tokens.
-3. The first `chunks` chunks are the instance. Its questions are those of the
-   items whose passages lie wholly within; the other items wait for the next.
+2. As many as fill an instance are taken; their passages, each once, are packed
+   whole into dialogue chunks, a passage longer than a chunk by sentences.
+3. The questions of an instance are those of the items whose passages lie
+   wholly within and whose answer stands in one of the chunks; items that did
+   not fit wait for the next instance.
 
-The last chunk may so end in the middle of a passage that nothing is asked of.
-What is left at the end and fills no instance is dropped.
+An instance of a given length in tokens is the same, except that filler makes
+it up where the items run out: other passages of this source and split, each
+once, and then again.
 """
 
 import dataclasses
@@ -17,125 +19,213 @@ from collections.abc import Callable, Sequence
 
 from mem_alpha import structs
 from mem_alpha.data import chunking
+from mem_alpha.data import questions as filters
+from mem_alpha.data import recipe as recipes
+from mem_alpha.data import wording
 
-SPLITS = ('train', 'validation', 'test')
+Frame = Callable[[int, str], str]  # number of a passage, its text -> as shown
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-  """Passages, and the questions that they together answer."""
+  """Passages, and the questions that they together answer (or none)."""
 
+  name: str  # finds it in its file
   passages: tuple[str, ...]
   questions: tuple[structs.Question, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Shape:
-  """How large an instance is. Tokens are those of `count_tokens`."""
-
-  chunk_tokens: int
-  chunks: int
-  max_questions: int
-  count_tokens: Callable[[str], int]
-
-  def __post_init__(self):
-    for name in ('chunk_tokens', 'chunks', 'max_questions'):
-      if getattr(self, name) < 1:
-        raise ValueError(f'{name} is {getattr(self, name)}: must be 1 or more.')
-
-
-def check_split(split: str) -> None:
-  """Raises ValueError for an unknown name of a split."""
-  if split not in SPLITS:
-    raise ValueError(f'No split {split!r}: choose one of {", ".join(SPLITS)}.')
-
-
 def build(
   items: Sequence[Item],
-  shape: Shape,
+  recipe: recipes.Recipe,
   *,
   source: str,
-  split: str,
-  seed: int,
   mix: bool,
+  filler: Sequence[str] = (),
+  frame: Frame = lambda number, passage: passage,
+  yes_no: bool = False,
 ) -> list[structs.Instance]:
-  """Instances in the order of the items.
+  """Instances in the order of the items; ValueError if there is none.
 
   With `mix` the passages of an instance are shuffled, so that those of one
-  question seldom stand together.
+  question seldom stand together. Filler is taken from `filler` first, then
+  from the passages of the items. `yes_no` keeps questions that are answered
+  so, although the answer does not stand in the text.
   """
-  tokens = [sum(map(shape.count_tokens, item.passages)) for item in items]
-  queue = list(zip(items, tokens))
-  instances = []
-  while queue:
-    instance_id = f'{source}/{split}/{seed}/{len(instances)}'
-    drawn = _enough(queue, shape.chunks * shape.chunk_tokens)
-    rng = random.Random(instance_id)
-    chunks, asked = _fill([item for item, _ in drawn], shape, rng, mix)
-    if len(chunks) < shape.chunks:
+  items = [
+    _checked(item, recipe, source, yes_no) for item in dict.fromkeys(items)
+  ]
+  everything = [p for item in items for p in item.passages]
+  filler = list(dict.fromkeys([*filler, *everything]))
+  queue, instances, number = items, [], 0
+  while queue and len(instances) < (recipe.instances or len(items)):
+    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{number}'
+    number += 1
+    maker = _Maker(recipe, source, instance_id, frame)
+    chunks, inside = maker.fill(queue, filler, mix)
+    if not recipe.tokens and len(chunks) < recipe.chunks:
       break
-    questions = _sample(asked, shape.max_questions, rng)
-    if questions:
-      instances.append(
-        structs.Instance(instance_id, source, tuple(chunks), questions)
-      )
-    done = {id(item) for item in asked} or {id(drawn[0][0])}  # it never fits
-    queue = [pair for pair in queue if id(pair[0]) not in done]
+    if inside:
+      instances += maker.finish(chunks, inside)
+    else:
+      recipe.leave_out(source, queue[0].name, 'longer than an instance')
+    done = set(inside or queue[:1])
+    queue = [item for item in queue if item not in done]
+  for item in queue:
+    full = recipe.instances and len(instances) >= recipe.instances
+    recipe.leave_out(
+      source,
+      item.name,
+      'beyond the last instance' if full else 'too little to fill an instance',
+    )
   if not instances:
     raise ValueError(
-      f'{source}, split {split!r}: {len(items)} items of {sum(tokens)} tokens '
-      f'fill no instance of {shape.chunks} chunks of {shape.chunk_tokens} '
-      'tokens; lower chunks or chunk_tokens.'
+      f'{source}, split {recipe.split!r}: {len(items)} items of '
+      f'{sum(recipe.size(p) for p in set(everything))} tokens fill no instance of '
+      f'{recipe.budget} tokens with {recipe.min_questions} questions; lower '
+      'data.chunks, data.chunk_tokens, data.tokens or data.min_questions.'
     )
   return instances
 
 
-def _enough(queue, tokens):
-  """The head of the queue that fills an instance, as (item, tokens) pairs."""
-  sums = itertools.accumulate((size for _, size in queue), initial=0)
-  return [pair for pair, before in zip(queue, sums) if before <= tokens]
+def _checked(item, recipe: recipes.Recipe, source: str, yes_no: bool) -> Item:
+  """The item with those of its questions that can be asked."""
+  text, good = '\n'.join(item.passages), []
+  for question in item.questions:
+    reason = filters.usable(question, recipe, text=text, yes_no=yes_no)
+    if reason:
+      recipe.leave_out(source, question.text or item.name, reason)
+    else:
+      good.append(question)
+  return dataclasses.replace(item, questions=tuple(good))
 
 
-def _fill(
-  items: list[Item], shape: Shape, rng: random.Random, mix: bool
-) -> tuple[list[str], list[Item]]:
-  """The chunks of an instance and the items that lie wholly within them."""
-  wrap = chunking.dialogue_wrap(f'{rng.random()}')
-  passages = list(dict.fromkeys(p for item in items for p in item.passages))
-  pieces, asked = _cut(passages, items, shape, wrap)
-  if mix and asked:
-    # Only what fits is mixed: the rest stays behind, to be cut off.
-    inside = list(dict.fromkeys(p for item in asked for p in item.passages))
-    rest = [p for p in passages if p not in set(inside)]
-    rng.shuffle(inside)
-    mixed = _cut(inside + rest, items, shape, wrap)
-    # Another order packs a little worse: a lone item may no longer fit.
-    pieces, asked = mixed if mixed[1] else (pieces, asked)
-  return [wrap(i, piece) for i, piece in enumerate(pieces)], asked
+@dataclasses.dataclass(frozen=True)
+class _Maker:
+  """Makes one instance."""
+
+  recipe: recipes.Recipe
+  source: str
+  instance_id: str
+  frame: Frame
+
+  def fill(
+    self, queue: Sequence[Item], filler: Sequence[str], mix: bool
+  ) -> tuple[list[chunking.Chunk], list[Item]]:
+    """The chunks of an instance and the items that lie wholly within."""
+    rng = random.Random(self.instance_id)
+    items = self._enough(queue)
+    passages = list(dict.fromkeys(p for item in items for p in item.passages))
+    if self.recipe.tokens:
+      passages += self._filler(passages, filler, rng)
+      if mix:
+        rng.shuffle(passages)
+      return self._pack(passages, items)
+    chunks, inside = self._pack(passages, items)
+    if mix and inside:
+      # Only what fits is mixed: the rest stays behind, to be cut off.
+      keep = {p for item in inside for p in item.passages}
+      first = [p for p in passages if p in keep]
+      rng.shuffle(first)
+      rest = [p for p in passages if p not in keep]
+      mixed = self._pack(first + rest, items)
+      # Another order packs a little worse: a lone item may no longer fit.
+      chunks, inside = mixed if mixed[1] else (chunks, inside)
+    return chunks, inside
+
+  def finish(
+    self, chunks: Sequence[chunking.Chunk], inside: Sequence[Item]
+  ) -> list[structs.Instance]:
+    """The instance, or none where too few questions can be asked."""
+    texts = [chunk.text for chunk in chunks]
+    asked = []
+    for question in dict.fromkeys(q for item in inside for q in item.questions):
+      if filters.is_yes_no(question) or filters.occurs(question, texts):
+        asked.append(question)
+      else:
+        reason = 'answer is cut by the end of a chunk'
+        self.recipe.leave_out(self.source, question.text, reason)
+    chosen = filters.choose(
+      asked,
+      self.recipe,
+      source=self.source,
+      instance_id=self.instance_id,
+      closed_book=True,
+    )
+    if not chosen:
+      return []
+    return [
+      structs.Instance(self.instance_id, self.source, tuple(texts), chosen)
+    ]
+
+  def _enough(self, queue: Sequence[Item]) -> list[Item]:
+    """The head of the queue: what fits a length, or fills the chunks."""
+    sizes = [sum(map(self._size, item.passages)) for item in queue]
+    sums = list(itertools.accumulate(sizes, initial=0))
+    if self.recipe.tokens:
+      room = self.recipe.tokens - self._overhead()
+      return [item for item, after in zip(queue, sums[1:]) if after <= room]
+    return [item for i, item in enumerate(queue) if sums[i] <= self.recipe.budget]
+
+  def _filler(self, passages, filler, rng) -> list[str]:
+    """Passages that make up what is missing to the length."""
+    room = self.recipe.tokens - self._overhead()
+    room -= sum(map(self._size, passages))
+    used, added, repeated = set(passages), [], 0
+    while room >= min(map(self._size, filler)):
+      fresh = [p for p in filler if p not in used]
+      for passage in rng.sample(fresh or filler, len(fresh or filler)):
+        if self._size(passage) <= room:
+          added.append(passage)
+          room -= self._size(passage)
+          repeated += 0 if fresh else self._size(passage)
+      used.update(filler)
+    if repeated:
+      reason = f'{repeated} tokens of filler repeat passages'
+      self.recipe.change(self.source, self.instance_id, reason)
+    return added
+
+  def _size(self, passage: str) -> int:
+    return self.recipe.size(self.frame(0, passage))
+
+  def _overhead(self) -> int:
+    """Tokens of the dialogue around the text of an instance of a length."""
+    recipe = self.recipe
+    frame = recipe.count_tokens(self._render()(0, ()))
+    smallest = recipe.min_chunk_tokens or recipe.chunk_tokens
+    return round(frame * recipe.tokens / ((smallest + recipe.chunk_tokens) / 2))
+
+  def _render(self) -> chunking.Render:
+    return chunking.dialogue_render(
+      self.instance_id, wording.READING, wording.REPLIES, separator='\n\n'
+    )
+
+  def _pack(self, passages, items):
+    chunks = list(
+      chunking.pack(
+        (
+          chunking.Unit(self.frame(number, passage), number)
+          for number, passage in enumerate(passages)
+        ),
+        self.recipe.targets(random.Random(f'{self.instance_id}/sizes')),
+        limit=self.recipe.chunk_tokens,
+        count_tokens=self.recipe.count_tokens,
+        size=self.recipe.size,
+        render=self._render(),
+      )
+    )
+    # A passage is read to its end where the piece that ends it is.
+    ends = {u.owner for chunk in chunks for u in chunk.units if u.last}
+    read = {passages[number] for number in ends}
+    return chunks, [item for item in items if read.issuperset(item.passages)]
 
 
-def _cut(passages, items, shape, wrap) -> tuple[list[str], list[Item]]:
-  """The first pieces of the joined passages, and the items within them."""
-  packed = chunking.pack(
-    '\n\n'.join(passages) + '\n\n',
-    shape.chunk_tokens,
-    count_tokens=shape.count_tokens,
-    wrap=wrap,
-  )
-  pieces = list(itertools.islice(packed, shape.chunks))
-  length = sum(map(len, pieces))
-  # The two line breaks after a passage may fall to the next chunk.
-  ends = itertools.accumulate(len(passage) + 2 for passage in passages)
-  inside = {p for p, end in zip(passages, ends) if end - 2 <= length}
-  return pieces, [item for item in items if inside.issuperset(item.passages)]
-
-
-def _sample(
-  items: Sequence[Item], count: int, rng: random.Random
-) -> tuple[structs.Question, ...]:
-  questions = [question for item in items for question in item.questions]
-  if len(questions) <= count:
-    return tuple(questions)
-  return tuple(
-    questions[i] for i in sorted(rng.sample(range(len(questions)), count))
+def renamed(item: Item, kind: str, metric: str) -> Item:
+  """The item with its questions counted and scored in another way."""
+  return dataclasses.replace(
+    item,
+    questions=tuple(
+      dataclasses.replace(question, kind=kind, metric=metric)
+      for question in item.questions
+    ),
   )

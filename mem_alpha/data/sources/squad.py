@@ -1,91 +1,96 @@
 """SQuAD 1.1: questions about Wikipedia paragraphs.
 
-Read from `$root/squad/dev-v1.1.json` in the official format. The splits share
-no title: the hash of a title decides, so a title stays in its split whatever
-else the file holds. The seed orders the titles; paragraphs keep their order.
+Read from `$root/squad/train-v1.1.json`, `dev-v1.1.json`, or both, in the
+official format. The splits share no title. RULER-QA1 asks of the articles of
+SQuAD 2.0's development file, so these are the test split; the hash of a title
+decides about the others. Paragraphs keep their order, the seed orders titles.
 """
-
-import hashlib
-import pathlib
-import random
-from collections.abc import Callable, Collection
 
 from mem_alpha import files
 from mem_alpha import structs
+from mem_alpha.data import recipe as recipes
+from mem_alpha.data import splits
 from mem_alpha.data.sources import passages
 
 NAME = 'squad'
-FILE = 'squad/dev-v1.1.json'
+FILES = ('squad/train-v1.1.json', 'squad/dev-v1.1.json')
+
+# The titles of dev-v2.0.json. The list stands here because a part of the file
+# must not make an article of the benchmark one to train on.
+BENCHMARK_TITLES = frozenset(
+  '1973_oil_crisis Amazon_rainforest Black_Death Civil_disobedience'
+  ' Computational_complexity_theory Construction Ctenophora'
+  ' Economic_inequality European_Union_law Force French_and_Indian_War'
+  ' Fresno,_California Geology Harvard_University Huguenot Immune_system'
+  ' Imperialism Intergovernmental_Panel_on_Climate_Change Islamism'
+  ' Jacksonville,_Florida Normans Oxygen Packet_switching Pharmacy'
+  ' Prime_number Private_school Rhine Scottish_Parliament'
+  ' Sky_(United_Kingdom) Southern_California Steam_engine'
+  ' University_of_Chicago Victoria_(Australia) Warsaw Yuan_dynasty'.split()
+)
 
 
-def build(
-  root: str | pathlib.Path,
-  split: str,
-  *,
-  chunk_tokens: int,
-  chunks: int,
-  max_questions: int,
-  count_tokens: Callable[[str], int],
-  seed: int,
-  exclude_titles: Collection[str] = (),
-) -> list[structs.Instance]:
-  """All instances of a split, each of exactly `chunks` chunks.
-
-  `exclude_titles` are left out: RULER-QA1 asks of the articles of SQuAD 2.0
-  dev, so a run that reports it trains on none of them.
-  """
-  passages.check_split(split)
-  shape = passages.Shape(chunk_tokens, chunks, max_questions, count_tokens)
-  path = pathlib.Path(root) / FILE
-  articles = {
-    title: items
-    for title, items in _read(path).items()
-    if split_of(title) == split and title not in exclude_titles
-  }
-  if not articles:
-    raise ValueError(f'{path} holds no title of the split {split!r}.')
-  titles = sorted(articles)
-  random.Random(f'{NAME}/{split}/{seed}').shuffle(titles)
+def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  """All instances of a split, each of exactly `chunks` chunks."""
+  articles = {}
+  for name in FILES:
+    if recipe.read(name).is_file() or name == FILES[-1] and not articles:
+      articles |= read(recipe, name)
+  wanted = [
+    title
+    for title in articles
+    if recipe.holds(title, benchmark=title in BENCHMARK_TITLES)
+  ]
+  if not wanted:
+    raise ValueError(
+      f'SQuAD at {recipe.root} has no title of the split {recipe.split!r}.'
+    )
+  order = splits.shuffled(sorted(wanted), f'{NAME}/{recipe.split}/{recipe.seed}')
   return passages.build(
-    [item for title in titles for item in articles[title]],
-    shape,
+    [item for title in order for item in articles[title]],
+    recipe,
     source=NAME,
-    split=split,
-    seed=seed,
     mix=False,
   )
 
 
-def split_of(title: str) -> str:
-  """The split of a title: about 8 in 10 are for training."""
-  digit = int(hashlib.sha256(title.encode()).hexdigest()[:8], 16) % 10
-  return {0: 'test', 1: 'validation'}.get(digit, 'train')
-
-
-def _read(path: pathlib.Path) -> dict[str, list[passages.Item]]:
-  """Title -> its paragraphs, each with its questions."""
+def read(recipe: recipes.Recipe, name: str) -> dict[str, list[passages.Item]]:
+  """Title -> its paragraphs, each with its answerable questions."""
+  path = recipe.read(name)
   value = files.read_json(path, what='SQuAD')
+  articles, seen = {}, set()
   try:
-    return {
-      article['title']: [_item(entry) for entry in article['paragraphs']]
-      for article in value['data']
-    }
+    for article in value['data']:
+      items = articles.setdefault(article['title'], [])
+      for number, paragraph in enumerate(article['paragraphs']):
+        place = f'{name}: {article["title"]}, paragraph {number}'
+        if paragraph['context'].strip():
+          items.append(_item(recipe, paragraph, place, seen))
+        else:
+          recipe.log.leave_out(NAME, place, 'empty paragraph')
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(
       f'SQuAD at {path} is not in the official layout '
       f'({type(error).__name__}: {error}): download it again.'
     ) from error
+  return articles
 
 
-def _item(paragraph: dict) -> passages.Item:
+def _item(recipe, paragraph: dict, place: str, seen: set) -> passages.Item:
   questions = []
   for entry in paragraph['qas']:
     # Annotators often agree; version 2.0 has questions without an answer.
     golds = dict.fromkeys(a['text'].strip() for a in entry['answers'])
-    if golds:
+    name = f'{place}, question {entry.get("id") or entry["question"]}'
+    if entry.get('id') and entry['id'] in seen:
+      recipe.log.leave_out(NAME, name, 'duplicate id')
+    elif not any(golds):
+      recipe.log.leave_out(NAME, name, 'question without answer')
+    else:
+      seen.add(entry.get('id'))
       questions.append(
         structs.Question(
-          entry['question'].strip(), tuple(golds), NAME, 'token_f1'
+          entry['question'].strip(), tuple(filter(None, golds)), NAME, 'token_f1'
         )
       )
-  return passages.Item((paragraph['context'].strip(),), tuple(questions))
+  return passages.Item(place, (paragraph['context'].strip(),), tuple(questions))

@@ -1,0 +1,88 @@
+"""Which questions are asked: the published filters, by rule or by a model.
+
+The published set keeps short answers that a large model gets wrong without
+the text. By rule that is: short answers that stand in the text (yes and no do
+not, and a guess finds them half of the time). With `recipe.ask` the model is
+asked too, and what it knows anyway is left out.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from mem_alpha import structs
+from mem_alpha.data import recipe as recipes
+from mem_alpha.data import splits
+
+_WORDS = re.compile(r'\w+')
+
+
+def usable(
+  question: structs.Question,
+  recipe: recipes.Recipe,
+  *,
+  text: str,
+  yes_no: bool = False,
+) -> str:
+  """Why a question cannot be asked of a text; '' if it can.
+
+  `yes_no` lets through questions that are answered so, as benchmarks ask them.
+  """
+  if not question.text.strip():
+    return 'empty question'
+  if not any(answer.strip() for answer in question.answers):
+    return 'question without answer'
+  most = recipe.max_answer_tokens
+  if most and recipe.count_tokens(question.answers[0]) > most:
+    return f'answer of more than {most} tokens'
+  if not (yes_no and is_yes_no(question)) and not occurs(question, [text]):
+    return 'answer is not in the text'
+  return ''
+
+
+def is_yes_no(question: structs.Question) -> bool:
+  return question.answers[0].lower() in ('yes', 'no')
+
+
+def occurs(question: structs.Question, texts: Iterable[str]) -> bool:
+  """Whether an accepted answer stands in one of the texts, in any case."""
+  golds = [a.strip().lower() for a in question.answers if a.strip()]
+  return any(gold in text for text in map(str.lower, texts) for gold in golds)
+
+
+def choose(
+  questions: Sequence[structs.Question],
+  recipe: recipes.Recipe,
+  *,
+  source: str,
+  instance_id: str,
+  closed_book: bool = False,
+) -> tuple[structs.Question, ...]:
+  """At most `max_questions`; () where fewer than `min_questions` are left.
+
+  With `closed_book` and a model at hand, only of those that it cannot answer
+  without the text.
+  """
+  if closed_book and recipe.ask and questions:
+    answers = recipe.ask([question.text for question in questions])
+    known = [_said(a, q) for q, a in zip(questions, answers, strict=True)]
+    for question, is_known in zip(questions, known):
+      if is_known:
+        recipe.leave_out(source, question.text, 'the model knows the answer')
+    questions = [q for q, is_known in zip(questions, known) if not is_known]
+  chosen = splits.sample(questions, recipe.max_questions, instance_id)
+  if len(chosen) < recipe.min_questions:
+    recipe.leave_out(
+      source, instance_id, f'fewer than {recipe.min_questions} questions'
+    )
+    return ()
+  for question in set(questions).difference(chosen):
+    recipe.leave_out(
+      source, question.text, f'more than {recipe.max_questions} questions'
+    )
+  return tuple(chosen)
+
+
+def _said(answer: str, question: structs.Question) -> bool:
+  said = f' {" ".join(_WORDS.findall(answer.lower()))} '
+  golds = (' '.join(_WORDS.findall(a.lower())) for a in question.answers)
+  return any(gold and f' {gold} ' in said for gold in golds)
