@@ -19,12 +19,30 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.mesh.tp = 1  # devices that split heads, feed-forward and vocabulary
 
   c.data = config_dict.ConfigDict()
-  c.data.sources = ('synthetic',)  # synthetic, squad, hotpotqa; instances mix
+  c.data.sources = ('synthetic',)  # synthetic, files, or of data/catalog.py
   c.data.root = config_dict.placeholder(str)  # raw files; $MEM_ALPHA_DATA/raw
   c.data.train_instances = 4000  # instances of one epoch (as far as there are)
   c.data.chunks = 5  # chunks per instance, at most
   c.data.chunk_tokens = 384  # tokens per chunk of real text, at most
   c.data.max_questions = 10  # questions per instance of real text, at most
+  c.data.min_questions = 1  # instances of real text with fewer are left out
+  c.data.min_chunks = 1  # texts with fewer chunks are left out
+  c.data.min_chunk_tokens = config_dict.placeholder(
+    int
+  )  # sizes drawn from here
+  c.data.max_answer_tokens = config_dict.placeholder(int)  # longer: left out
+  c.data.tokens = config_dict.placeholder(int)  # length, instead of chunks
+  c.data.published = False  # split as published: shares rows with its tests
+  c.data.train_files = ()  # prepared .parquet or .jsonl, for the source files
+  c.data.validation_files = ()  # the same for validation
+  c.data.test_files = ()  # the same for the test
+  c.data.metric = config_dict.placeholder(str)  # of others' files; as published
+  c.data.caps = ()  # instances per source: 'squad=100'; of training data
+  c.data.weights = ()  # times per epoch: 'squad=2'; 1 where not named
+  c.data.min_tokens = config_dict.placeholder(int)  # shorter ones: left out
+  c.data.max_tokens = config_dict.placeholder(int)  # longer ones: left out
+  c.data.curriculum = 0  # epochs in which short instances come first
+  c.data.question_share = 1.0  # questions asked each time, of an instance's
   c.data.synthetic = config_dict.ConfigDict()  # counts per 5 chunks
   c.data.synthetic.tokens = config_dict.placeholder(int)  # length; None: chunks
   c.data.synthetic.facts = 1  # each a two-hop chain and a plain fact
@@ -34,6 +52,15 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.data.synthetic.examples = 2  # labelled examples per class
   c.data.synthetic.topics = 4  # keywords of the long-range question
   c.data.synthetic.small_talk = 13  # sentences not worth storing
+
+  c.prepare = config_dict.ConfigDict()  # --mode=prepare
+  c.prepare.tokenizer = 'models/qwen3-tokenizer'  # directory; counts tokens
+  c.prepare.train = 100  # training instances per source, at most; 0: none
+  c.prepare.validation = 10  # the same for validation
+  c.prepare.test = 10  # the same for the test
+  c.prepare.against = ()  # benchmarks that training must share nothing with
+  c.prepare.url = config_dict.placeholder(str)  # model that filters questions
+  c.prepare.model = config_dict.placeholder(str)  # its name at that endpoint
 
   c.tokenizer = config_dict.ConfigDict()
   c.tokenizer.source = 'train'  # train (inside the run) or model (its own)

@@ -6,20 +6,19 @@ combinations that cannot work before anything is loaded.
 
 import os
 import pathlib
-from collections.abc import Sequence
 
 import jax
 
 from mem_alpha import mesh
 from mem_alpha import optimizer
-from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
+from mem_alpha.data import catalog
+from mem_alpha.data import mixture
+from mem_alpha.data import schema
 from mem_alpha.data import synthetic
-from mem_alpha.data.sources import hotpotqa
-from mem_alpha.data.sources import squad
 from mem_alpha.grpo import update
 from mem_alpha.memory import ops
 from mem_alpha.models import decoder
@@ -32,7 +31,7 @@ from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 from mem_alpha.rollout import writers
 
-SOURCES = ('synthetic', 'squad', 'hotpotqa')
+SOURCES = ('synthetic', 'files', *catalog.SOURCES)
 
 
 def check(config) -> None:
@@ -61,6 +60,7 @@ def check(config) -> None:
     'grpo.fault',
     'reward.token_price',
     'log.turns',
+    'data.curriculum',
   ):
     _require(_get(config, key) >= 0, key, _get(config, key), '0 or more')
   for key in (
@@ -71,11 +71,22 @@ def check(config) -> None:
   ):
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
+  for name in ('train_files', 'validation_files', 'test_files'):
+    for path in config.data[name]:
+      _one_of(f'data.{name}', pathlib.Path(path).suffix, schema.SUFFIXES)
   _one_of('grpo.group', config.grpo.group, ('chunk', 'instance', 'rollout'))
   for source in config.data.sources:
     _one_of('data.sources', source, SOURCES)
   if not config.data.sources:
     raise ValueError(f'data.sources is empty: name one of {SOURCES}.')
+  _require(
+    0 < config.data.question_share <= 1,
+    'data.question_share',
+    config.data.question_share,
+    'more than 0 and at most 1',
+  )
+  for key in ('data.caps', 'data.weights'):
+    mixture.parse(_get(config, key), what=key)
   if config.tokenizer.source == 'model' and not config.model.weights:
     raise ValueError(
       "tokenizer.source='model' needs model.weights: a .gguf file or a "
@@ -172,38 +183,6 @@ def data_root(config) -> pathlib.Path:
     'Raw data files are not configured: set --config.data.root, or the '
     'environment variable MEM_ALPHA_DATA to the folder that holds raw/.'
   )
-
-
-def instances(
-  config, split: str, count: int, vocab: text.Tokenizer
-) -> Sequence[structs.Instance]:
-  """Up to `count` instances of a split, the sources taking turns."""
-  share = -(-count // len(config.data.sources))
-  by_source = []
-  for source in config.data.sources:
-    if source == 'synthetic':
-      found = synthetic.Dataset(
-        synthetic_spec(config), split, config.seed, share
-      )
-    else:
-      module = {'squad': squad, 'hotpotqa': hotpotqa}[source]
-      found = module.build(
-        data_root(config),
-        split,
-        chunk_tokens=config.data.chunk_tokens,
-        chunks=config.data.chunks,
-        max_questions=config.data.max_questions,
-        count_tokens=lambda s: len(vocab.encode(s)),
-        seed=config.seed,
-      )
-    if not len(found):
-      raise ValueError(f'Source {source!r} has no {split} instance.')
-    by_source.append(found)
-  if len(by_source) == 1:  # conversations are made when they are asked for
-    return by_source[0] if len(by_source[0]) <= count else by_source[0][:count]
-  longest = min(share, max(map(len, by_source)))
-  mixed = [s[i] for i in range(longest) for s in by_source if i < len(s)]
-  return mixed[:count]
 
 
 def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:

@@ -13,6 +13,7 @@ import jax
 from absl import logging
 
 from mem_alpha import build
+from mem_alpha import build_data
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import files
@@ -46,7 +47,7 @@ class Parts:
     return self._runners[batch]
 
   def instances(self, split: str, count: int):
-    return build.instances(self.config, split, count, self.tokenizer)
+    return build_data.instances(self.config, split, count, self.tokenizer)
 
   def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
     """The model as a writer; greedy decoding draws nothing from the key."""

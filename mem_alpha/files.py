@@ -5,18 +5,31 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-_LFS_HEAD = 'version https://git-lfs.github.com/spec/'
+_LFS_HEAD = b'version https://git-lfs.github.com/spec/'
+
+
+def check(path: str | os.PathLike, *, what: str) -> pathlib.Path:
+  """The path of a file that is there and no Git LFS pointer to it."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'{what} is not at {path}: download it there, or set another data root.'
+    )
+  with path.open('rb') as file:
+    head = file.read(len(_LFS_HEAD))
+  if head == _LFS_HEAD:
+    raise ValueError(
+      f'{what} at {path} is a Git LFS pointer, not the data: run '
+      '`git lfs pull` where it came from, or download the file itself.'
+    )
+  return path
 
 
 def read_text(
   path: str | os.PathLike, *, what: str, encoding: str = 'utf-8'
 ) -> str:
   """The text of a file, `what` being its name in error messages."""
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(
-      f'{what} is not at {path}: download it there, or set another data root.'
-    )
+  path = check(path, what=what)
   try:
     text = path.read_text(encoding=encoding)
   except UnicodeDecodeError as error:
@@ -24,11 +37,6 @@ def read_text(
       f'{what} at {path} is not UTF-8 text ({error.reason} at byte '
       f'{error.start}): download it again.'
     ) from error
-  if text.startswith(_LFS_HEAD):
-    raise ValueError(
-      f'{what} at {path} is a Git LFS pointer, not the data: run '
-      '`git lfs pull` where it came from, or download the file itself.'
-    )
   if not text.strip():
     raise ValueError(f'{what} at {path} is empty: download it again.')
   return text
@@ -64,12 +72,17 @@ def read_json_lines(
 
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Replaces a file at once: a reader sees the old text or the new one."""
+  write_bytes(path, text.encode('utf-8'))
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+  """Replaces a file at once: a reader sees the old bytes or the new ones."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
-    with temporary.open('w', encoding='utf-8', newline='\n') as file:
-      file.write(text)
+    with temporary.open('wb') as file:
+      file.write(data)
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, path)

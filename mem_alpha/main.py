@@ -1,9 +1,10 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
 --mode=train (default) trains and ends with the result table; it continues what
-was interrupted in the same workdir. --mode=evaluate makes the table again. Any
-knob of configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows
-where an error arose.
+was interrupted in the same workdir. --mode=evaluate makes the table again.
+--mode=prepare builds data sets from raw files (configs/data/). Any knob of
+configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows where an
+error arose.
 """
 
 import os
@@ -26,9 +27,14 @@ from ml_collections import config_flags
 
 from mem_alpha import build
 from mem_alpha import evaluate
+from mem_alpha import prepare
 from mem_alpha import train
 
-_MODES = {'train': train.run, 'evaluate': evaluate.run}
+_MODES = {
+  'train': train.run,
+  'evaluate': evaluate.run,
+  'prepare': prepare.run,
+}
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/embedded.py.'

@@ -22,13 +22,13 @@ import tqdm
 from absl import logging
 
 from mem_alpha import build
+from mem_alpha import build_data
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
 from mem_alpha import provenance
-from mem_alpha.data import iterator
 from mem_alpha.evals import credit
 from mem_alpha.evals import score
 from mem_alpha.grpo import advantage
@@ -186,7 +186,7 @@ class _Trainer:
     """Policy steps until the last one."""
     config = self.config
     train = self.parts.instances('train', config.data.train_instances)
-    data = iterator.Iterator(train, config.seed)
+    data = build_data.order(config, train, self.parts.tokenizer)
     while self.step < self.steps:
       done = self.step - self.warm_steps
       # The warm start has seen the first instances already.

@@ -36,7 +36,9 @@ def listed(recipe: recipes.Recipe, prefix: str = '') -> list[Listed]:
   for number, row in files.read_json_lines(path, what='MemoryAgentBench'):
     try:
       name, golds = row['qa_pair_id'], [str(gold) for gold in row['golds']]
-      question = Listed(row['source'], name, row['prompt'].strip(), tuple(golds))
+      question = Listed(
+        row['source'], name, row['prompt'].strip(), tuple(golds)
+      )
     except (AttributeError, KeyError, TypeError) as error:
       raise ValueError(
         f'MemoryAgentBench at {path}: line {number} lacks qa_pair_id, source, '
@@ -47,7 +49,9 @@ def listed(recipe: recipes.Recipe, prefix: str = '') -> list[Listed]:
     if name in seen:
       recipe.log.leave_out(NAME, f'{QUESTIONS}: {name}', 'duplicate id')
     elif not any(golds):
-      recipe.log.leave_out(NAME, f'{QUESTIONS}: {name}', 'question without answer')
+      recipe.log.leave_out(
+        NAME, f'{QUESTIONS}: {name}', 'question without answer'
+      )
     else:
       found.append(question)
     seen.add(name)

@@ -42,6 +42,10 @@ SOURCES = {
     conflict,
   )
 }
+# Benchmarks that can say all that they may ask and show.
+WHOLE = tuple(
+  name for name, module in SOURCES.items() if hasattr(module, 'whole')
+)
 
 
 def build(name: str, recipe: recipes.Recipe) -> list[structs.Instance]:

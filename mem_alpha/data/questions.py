@@ -34,7 +34,9 @@ def usable(
   most = recipe.max_answer_tokens
   if most and recipe.count_tokens(question.answers[0]) > most:
     return f'answer of more than {most} tokens'
-  if not (yes_no and is_yes_no(question)) and not occurs(question, [text]):
+  if not (yes_no and is_yes_no(question)) and not occurs(
+    question, [text.lower()]
+  ):
     return 'answer is not in the text'
   return ''
 
@@ -43,10 +45,10 @@ def is_yes_no(question: structs.Question) -> bool:
   return question.answers[0].lower() in ('yes', 'no')
 
 
-def occurs(question: structs.Question, texts: Iterable[str]) -> bool:
-  """Whether an accepted answer stands in one of the texts, in any case."""
+def occurs(question: structs.Question, lowered: Iterable[str]) -> bool:
+  """Whether an accepted answer stands in one of the lower-case texts."""
   golds = [a.strip().lower() for a in question.answers if a.strip()]
-  return any(gold in text for text in map(str.lower, texts) for gold in golds)
+  return any(gold in text for text in lowered for gold in golds)
 
 
 def choose(

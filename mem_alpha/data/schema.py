@@ -1,15 +1,21 @@
-"""Instances as rows of the published column layout, and as JSON lines.
+"""Instances as rows of the published column layout: parquet and JSON lines.
 
-The eight columns are those of the released data set. `chunks`,
+The eight columns are those of the released data sets. `chunks`,
 `questions_and_answers` and `metadata` hold JSON text. What the layout has no
 column for (our id, kinds and metrics of questions, notes) travels in
 `metadata` under one key, so others' tools read our rows and we read theirs.
+The same rows give the same bytes.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow
+import pyarrow.parquet
+from absl import logging
 
 from mem_alpha import files
 from mem_alpha import structs
@@ -25,6 +31,24 @@ COLUMNS = (
   'num_questions',
 )
 OURS = 'mem_alpha'  # our key in `metadata`
+SUFFIXES = ('.parquet', '.jsonl')
+
+_NUMBERS = ('instance_id', 'num_chunks', 'num_questions')
+_LAYOUT = pyarrow.schema(
+  (name, pyarrow.int64() if name in _NUMBERS else pyarrow.string())
+  for name in COLUMNS
+)
+# How the published system scores its sources, by the beginning of their names
+# (reference, section 5); judged ones by overlap of words.
+_METRICS = {
+  'booksum': 'keywords',
+  'perltqa': 'keywords',
+  'infbench_sum': 'keywords',
+  'pubmed-rct': 'exact',
+  'icl_': 'exact',
+  'lme_train': 'token_f1',
+  'longmemeval': 'token_f1',
+}
 
 Row = dict[str, object]
 
@@ -57,12 +81,12 @@ def to_row(instance: structs.Instance, position: int) -> Row:
 
 
 def from_row(
-  row: Mapping[str, object], position: int, *, metric: str
+  row: Mapping[str, object], position: int, *, metric: str | None = None
 ) -> structs.Instance:
   """The instance of a row; `position` names the row in error messages.
 
-  Questions of rows that others wrote are scored by `metric`, and their kind is
-  the data source.
+  Questions of rows that others wrote are scored by `metric`, or as published
+  where it is None, and their kind is the data source.
   """
   cell = _Cells(row, position)
   source = cell.text('data_source')
@@ -72,13 +96,20 @@ def from_row(
     isinstance(chunks, list) and all(isinstance(c, str) for c in chunks),
     'a list of strings',
   )
+  cell.require('chunks', bool(chunks), 'a list of one chunk at least')
+  for number, chunk in enumerate(chunks):
+    cell.require(
+      'chunks', bool(chunk.strip()), f'text; chunk {number} is empty'
+    )
   pairs = cell.json('questions_and_answers')
   cell.require('questions_and_answers', isinstance(pairs, list), 'a list')
   cell.require_count('num_chunks', len(chunks))
   cell.require_count('num_questions', len(pairs))
   ours = _our_metadata(cell, len(chunks), len(pairs))
   kinds = ours.get('kinds', [source] * len(pairs))
-  metrics = ours.get('metrics', [metric] * len(pairs))
+  metrics = ours.get(
+    'metrics', [metric or published_metric(source)] * len(pairs)
+  )
   return structs.Instance(
     instance_id=ours.get('id') or str(cell.value('instance_id')),
     source=source,
@@ -91,27 +122,92 @@ def from_row(
   )
 
 
-def write_jsonl(
+def published_metric(source: str) -> str:
+  """The name in rewards/scores.py of how a published source is scored."""
+  for beginning, metric in _METRICS.items():
+    if source.startswith(beginning):
+      return metric
+  return 'substring'
+
+
+def write(
   path: str | os.PathLike, instances: Iterable[structs.Instance]
 ) -> None:
-  """Writes one row per line; the file appears whole or not at all."""
-  rows = (to_row(instance, i) for i, instance in enumerate(instances))
-  files.write_text(path, ''.join(_dump(row) + '\n' for row in rows))
+  """Writes a .parquet or .jsonl file; it appears whole or not at all."""
+  rows = [to_row(instance, i) for i, instance in enumerate(instances)]
+  if _suffix(path) == '.parquet':
+    sink = pyarrow.BufferOutputStream()
+    table = pyarrow.Table.from_pylist(rows, schema=_LAYOUT)
+    pyarrow.parquet.write_table(table, sink, row_group_size=64)
+    files.write_bytes(path, sink.getvalue().to_pybytes())
+  else:
+    files.write_text(path, ''.join(_dump(row) + '\n' for row in rows))
 
 
-def read_jsonl(
-  path: str | os.PathLike, *, metric: str
+def read(
+  path: str | os.PathLike, *, metric: str | None = None
 ) -> list[structs.Instance]:
-  """The instances of a file of rows, see `from_row`."""
-  instances = []
-  for number, row in files.read_json_lines(path, what='Data file'):
+  """The instances of a .parquet or .jsonl file of rows, see `from_row`.
+
+  An id that occurs again gets the number of its row: the released files number
+  rows by source.
+  """
+  rows = _parquet(path) if _suffix(path) == '.parquet' else _json_lines(path)
+  instances, seen, again = [], set(), 0
+  for position, row in rows:
     try:
-      if not isinstance(row, dict):
-        raise ValueError(f'Row {number - 1}: must be a JSON object.')
-      instances.append(from_row(row, number - 1, metric=metric))
+      instance = from_row(row, position, metric=metric)
     except ValueError as error:
       raise ValueError(f'{path}: {error}') from error
+    if instance.instance_id in seen:
+      name = f'{instance.instance_id}@{position}'
+      instance = dataclasses.replace(instance, instance_id=name)
+      again += 1
+    seen.add(instance.instance_id)
+    instances.append(instance)
+  if again:
+    logging.warning('%s: %d duplicate ids got their row number.', path, again)
+  if not instances:
+    raise ValueError(f'{path} holds no row.')
   return instances
+
+
+def _suffix(path: str | os.PathLike) -> str:
+  suffix = pathlib.Path(path).suffix
+  if suffix not in SUFFIXES:
+    raise ValueError(
+      f'{path} must end with one of {", ".join(SUFFIXES)}: these are the '
+      'formats of prepared data.'
+    )
+  return suffix
+
+
+def _parquet(path) -> Iterator[tuple[int, Row]]:
+  path = files.check(path, what='Data file')
+  try:
+    with pyarrow.parquet.ParquetFile(path) as file:
+      missing = set(COLUMNS).difference(file.schema_arrow.names)
+      if missing:
+        raise ValueError(
+          f'{path} has no column {", ".join(sorted(missing))}; the columns of '
+          f'prepared data are {", ".join(COLUMNS)}.'
+        )
+      position = 0
+      for part in file.iter_batches(batch_size=16, columns=list(COLUMNS)):
+        for row in part.to_pylist():
+          yield position, row
+          position += 1
+  except pyarrow.ArrowException as error:
+    raise ValueError(
+      f'{path} is no complete parquet file ({error}): download it again.'
+    ) from error
+
+
+def _json_lines(path) -> Iterator[tuple[int, Row]]:
+  for number, row in files.read_json_lines(path, what='Data file'):
+    if not isinstance(row, dict):
+      raise ValueError(f'{path}: Row {number - 1}: must be a JSON object.')
+    yield number - 1, row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +263,8 @@ def _question(
     for a in answers
   )
   cell.require(column, isinstance(text, str) and good, what)
+  empty = not text.strip() or not any(str(a).strip() for a in answers)
+  cell.require(column, not empty, f'complete; item {number} lacks its text')
   return text, tuple(str(a) for a in answers)
 
 

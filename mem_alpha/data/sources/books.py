@@ -72,7 +72,9 @@ class _Maker:
       filler = self._filler(others, rng)
       before = self._pack(filler, round(missing * share))
       missing -= sum(chunk.tokens for chunk in before)
-      own = self._pack(chunking.text_units(book.text), recipe.budget, len(before))
+      own = self._pack(
+        chunking.text_units(book.text), recipe.budget, len(before)
+      )
       after = self._pack(filler, missing, len(before) + len(own))
     elif not recipe.min_chunks <= len(own) <= recipe.chunks:
       reason = f'not {recipe.min_chunks} to {recipe.chunks} chunks'
@@ -86,7 +88,10 @@ class _Maker:
       return []
     if len(text) < len(book.text):
       recipe.change(self.source, book.name, 'text cut to the length')
-    first, last = self._date(len(before)), self._date(len(before) + len(own) - 1)
+    first, last = (
+      self._date(len(before)),
+      self._date(len(before) + len(own) - 1),
+    )
     question = structs.Question(
       f'Please summarise what the user read from {first} to {last}.',
       (', '.join(found),),

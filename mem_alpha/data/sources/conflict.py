@@ -201,9 +201,9 @@ class _Maker:
     )
     chunks = self._pack(told)
     texts = tuple(chunk.text for chunk in chunks)
-    return [
-      structs.Instance(self.instance_id, NAME, texts, chosen)
-    ] * bool(chosen)
+    return [structs.Instance(self.instance_id, NAME, texts, chosen)] * bool(
+      chosen
+    )
 
   def _told(self, facts: Sequence[Fact]) -> list[Fact]:
     """Facts in the order in which they are told, as many as fit."""

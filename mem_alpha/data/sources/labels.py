@@ -107,7 +107,9 @@ def _benchmark_numbers(task: Task, recipe) -> dict[str, int]:
     known = benchmark.label_numbers(recipe, task.task)
     for label in known.keys() - set(task.labels):
       recipe.leave_out(
-        task.source, f'{benchmark.LABEL_MAPS}: {label}', 'label not in the files'
+        task.source,
+        f'{benchmark.LABEL_MAPS}: {label}',
+        'label not in the files',
       )
   known = {label: n for label, n in known.items() if label in task.labels}
   taken = set(known.values())
@@ -199,7 +201,9 @@ class _Maker:
     if len(set(texts)) < len(texts):
       reason = 'examples are shown more than once'
       recipe.change(task.source, self.instance_id, reason)
-    shown = {unit.owner for chunk in chunks for unit in chunk.units if unit.last}
+    shown = {
+      unit.owner for chunk in chunks for unit in chunk.units if unit.last
+    }
     asked = [q for q in questions if numbers.get(q.label) in shown]
     for question in set(questions).difference(asked):
       reason = 'no example of its label fits'

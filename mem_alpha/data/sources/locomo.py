@@ -23,8 +23,8 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   paths = sorted(recipe.read(NAME).glob('*.json'))
   if not paths:
     raise FileNotFoundError(
-      f'LoCoMo is not in {recipe.read(NAME)}: download it there, or set another '
-      'data root.'
+      f'LoCoMo is not in {recipe.read(NAME)}: download it there, or set '
+      'another data root.'
     )
   histories = {}
   for path in paths:

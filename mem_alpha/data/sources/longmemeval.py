@@ -91,7 +91,9 @@ def _history(recipe, item: dict) -> conversations.History:
     if 'question_date' in entry:
       text = f'Current date: {entry["question_date"]}\n{text}'
     question = structs.Question(text, golds, NAME, 'token_f1')
-    asked.append(conversations.Asked(question, _evidence(entry, item, place_of)))
+    asked.append(
+      conversations.Asked(question, _evidence(entry, item, place_of))
+    )
   return conversations.History(name, tuple(sessions), tuple(asked))
 
 
@@ -106,7 +108,9 @@ def _evidence(entry, item, place_of) -> frozenset[int] | None:
   ids = item.get('haystack_session_ids')
   if not ids or not entry.get('answer_session_ids'):
     return None
-  needed = {ids.index(name) for name in entry['answer_session_ids'] if name in ids}
+  needed = {
+    ids.index(name) for name in entry['answer_session_ids'] if name in ids
+  }
   return frozenset(place_of[n] for n in needed if n in place_of) or None
 
 

@@ -62,14 +62,14 @@ def build(
     instance_id = f'{source}/{recipe.split}/{recipe.seed}/{number}'
     number += 1
     maker = _Maker(recipe, source, instance_id, frame)
-    chunks, inside = maker.fill(queue, filler, mix)
-    if not recipe.tokens and len(chunks) < recipe.chunks:
+    filled = maker.fill(queue, filler, mix)
+    if not recipe.tokens and len(filled.chunks) < recipe.chunks:
       break
-    if inside:
-      instances += maker.finish(chunks, inside)
+    if filled.inside:
+      instances += maker.finish(filled)
     else:
       recipe.leave_out(source, queue[0].name, 'longer than an instance')
-    done = set(inside or queue[:1])
+    done = set(filled.inside or queue[:1])
     queue = [item for item in queue if item not in done]
   for item in queue:
     full = recipe.instances and len(instances) >= recipe.instances
@@ -79,10 +79,11 @@ def build(
       'beyond the last instance' if full else 'too little to fill an instance',
     )
   if not instances:
+    tokens = sum(map(recipe.size, set(everything)))
     raise ValueError(
       f'{source}, split {recipe.split!r}: {len(items)} items of '
-      f'{sum(recipe.size(p) for p in set(everything))} tokens fill no instance of '
-      f'{recipe.budget} tokens with {recipe.min_questions} questions; lower '
+      f'{tokens} tokens fill no instance of {recipe.budget} tokens with '
+      f' {recipe.min_questions} questions; lower '
       'data.chunks, data.chunk_tokens, data.tokens or data.min_questions.'
     )
   return instances
@@ -101,6 +102,15 @@ def _checked(item, recipe: recipes.Recipe, source: str, yes_no: bool) -> Item:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Filled:
+  """Packed passages, and the items whose passages are read to the end."""
+
+  passages: Sequence[str]
+  chunks: Sequence[chunking.Chunk]
+  inside: Sequence[Item]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Maker:
   """Makes one instance."""
 
@@ -111,7 +121,7 @@ class _Maker:
 
   def fill(
     self, queue: Sequence[Item], filler: Sequence[str], mix: bool
-  ) -> tuple[list[chunking.Chunk], list[Item]]:
+  ) -> _Filled:
     """The chunks of an instance and the items that lie wholly within."""
     rng = random.Random(self.instance_id)
     items = self._enough(queue)
@@ -121,32 +131,23 @@ class _Maker:
       if mix:
         rng.shuffle(passages)
       return self._pack(passages, items)
-    chunks, inside = self._pack(passages, items)
-    if mix and inside:
+    filled = self._pack(passages, items)
+    if mix and filled.inside:
       # Only what fits is mixed: the rest stays behind, to be cut off.
-      keep = {p for item in inside for p in item.passages}
+      keep = {p for item in filled.inside for p in item.passages}
       first = [p for p in passages if p in keep]
       rng.shuffle(first)
       rest = [p for p in passages if p not in keep]
       mixed = self._pack(first + rest, items)
       # Another order packs a little worse: a lone item may no longer fit.
-      chunks, inside = mixed if mixed[1] else (chunks, inside)
-    return chunks, inside
+      filled = mixed if mixed.inside else filled
+    return filled
 
-  def finish(
-    self, chunks: Sequence[chunking.Chunk], inside: Sequence[Item]
-  ) -> list[structs.Instance]:
+  def finish(self, filled: _Filled) -> list[structs.Instance]:
     """The instance, or none where too few questions can be asked."""
-    texts = [chunk.text for chunk in chunks]
-    asked = []
-    for question in dict.fromkeys(q for item in inside for q in item.questions):
-      if filters.is_yes_no(question) or filters.occurs(question, texts):
-        asked.append(question)
-      else:
-        reason = 'answer is cut by the end of a chunk'
-        self.recipe.leave_out(self.source, question.text, reason)
+    texts = [chunk.text for chunk in filled.chunks]
     chosen = filters.choose(
-      asked,
+      self._answered(filled),
       self.recipe,
       source=self.source,
       instance_id=self.instance_id,
@@ -158,6 +159,25 @@ class _Maker:
       structs.Instance(self.instance_id, self.source, tuple(texts), chosen)
     ]
 
+  def _answered(self, filled: _Filled) -> list[structs.Question]:
+    """Questions whose answer stands whole in a chunk of their passages."""
+    holding = {}  # passage -> lower-case texts of the chunks that hold it
+    for chunk in filled.chunks:
+      lowered = chunk.text.lower()
+      for owner in dict.fromkeys(unit.owner for unit in chunk.units):
+        passage = filled.passages[owner]
+        holding.setdefault(passage, []).append(lowered)
+    asked = {}
+    for item in filled.inside:
+      texts = [text for p in item.passages for text in holding[p]]
+      for question in item.questions:
+        if filters.is_yes_no(question) or filters.occurs(question, texts):
+          asked[question] = None
+        else:
+          reason = 'answer is cut by the end of a chunk'
+          self.recipe.leave_out(self.source, question.text, reason)
+    return list(asked)
+
   def _enough(self, queue: Sequence[Item]) -> list[Item]:
     """The head of the queue: what fits a length, or fills the chunks."""
     sizes = [sum(map(self._size, item.passages)) for item in queue]
@@ -165,7 +185,9 @@ class _Maker:
     if self.recipe.tokens:
       room = self.recipe.tokens - self._overhead()
       return [item for item, after in zip(queue, sums[1:]) if after <= room]
-    return [item for i, item in enumerate(queue) if sums[i] <= self.recipe.budget]
+    return [
+      item for i, item in enumerate(queue) if sums[i] <= self.recipe.budget
+    ]
 
   def _filler(self, passages, filler, rng) -> list[str]:
     """Passages that make up what is missing to the length."""
@@ -200,7 +222,7 @@ class _Maker:
       self.instance_id, wording.READING, wording.REPLIES, separator='\n\n'
     )
 
-  def _pack(self, passages, items):
+  def _pack(self, passages, items) -> _Filled:
     chunks = list(
       chunking.pack(
         (
@@ -217,7 +239,8 @@ class _Maker:
     # A passage is read to its end where the piece that ends it is.
     ends = {u.owner for chunk in chunks for u in chunk.units if u.last}
     read = {passages[number] for number in ends}
-    return chunks, [item for item in items if read.issuperset(item.passages)]
+    inside = [item for item in items if read.issuperset(item.passages)]
+    return _Filled(passages, chunks, inside)
 
 
 def renamed(item: Item, kind: str, metric: str) -> Item:

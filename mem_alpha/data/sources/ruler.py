@@ -6,6 +6,7 @@ others in the order of the file. What is listed but missing is reported.
 """
 
 import dataclasses
+import html
 from collections.abc import Sequence
 
 from mem_alpha import structs
@@ -23,7 +24,9 @@ def build(
 ) -> list[structs.Instance]:
   """One instance of `tokens` tokens, or as many as its chunks hold."""
   if recipe.split != 'test':
-    raise ValueError(f'{source} is a benchmark: it has no {recipe.split} split.')
+    raise ValueError(
+      f'{source} is a benchmark: it has no {recipe.split} split.'
+    )
   recipe = dataclasses.replace(
     recipe, tokens=recipe.budget, instances=recipe.instances or 1
   )
@@ -38,17 +41,27 @@ def build(
   )
 
 
+def whole(source: str, items, documents) -> structs.Instance:
+  """All questions and documents, to compare with: a document is a chunk."""
+  questions = tuple(q for item in items for q in item.questions)
+  return structs.Instance(source, source, tuple(documents), questions)
+
+
 def _listed_first(recipe, source, items) -> list[passages.Item]:
   """One item per question, so many as are asked, the listed ones first."""
   by_text = {}
   for item in items:
     for question in item.questions:
       single = dataclasses.replace(item, questions=(question,))
-      by_text.setdefault(question.text, single)
+      by_text.setdefault(_key(question.text), single)
   chosen = []
   for question in benchmark.listed(recipe, source):
-    if question.text in by_text:
-      chosen.append(by_text.pop(question.text))
+    if _key(question.text) in by_text:
+      chosen.append(by_text.pop(_key(question.text)))
     else:
       recipe.leave_out(source, question.name, 'its document is not there')
   return (chosen + list(by_text.values()))[: recipe.max_questions]
+
+
+def _key(text: str) -> str:
+  return ' '.join(html.unescape(text).split())

@@ -15,11 +15,16 @@ FILE = 'squad/dev-v2.0.json'
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   """One instance; the published one has 197k tokens."""
+  items, documents = _read(recipe)
+  return ruler.build(recipe, source=NAME, items=items, filler=documents)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the benchmark may ask and show."""
+  return ruler.whole(NAME, *_read(recipe))
+
+
+def _read(recipe) -> tuple[list[passages.Item], list[str]]:
   items = [i for items in squad.read(recipe, FILE).values() for i in items]
   asked = [passages.renamed(item, NAME, 'substring') for item in items]
-  return ruler.build(
-    recipe,
-    source=NAME,
-    items=asked,
-    filler=[passage for item in items for passage in item.passages],
-  )
+  return asked, [passage for item in items for passage in item.passages]

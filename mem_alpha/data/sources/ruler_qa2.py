@@ -15,6 +15,16 @@ NAME = 'ruler_qa2'
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   """One instance; the published one has 421k tokens."""
+  items, documents = _read(recipe)
+  return ruler.build(recipe, source=NAME, items=items, filler=documents)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the benchmark may ask and show."""
+  return ruler.whole(NAME, *_read(recipe))
+
+
+def _read(recipe) -> tuple[list[passages.Item], list[str]]:
   rows = hotpotqa.read(recipe, hotpotqa.EVALUATION_FILE)
 
   def shown(row, title):
@@ -29,4 +39,4 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     for row in rows
   ]
   documents = dict.fromkeys(shown(r, t) for r in rows for t in r.articles)
-  return ruler.build(recipe, source=NAME, items=items, filler=list(documents))
+  return items, list(documents)

@@ -45,7 +45,9 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     raise ValueError(
       f'SQuAD at {recipe.root} has no title of the split {recipe.split!r}.'
     )
-  order = splits.shuffled(sorted(wanted), f'{NAME}/{recipe.split}/{recipe.seed}')
+  order = splits.shuffled(
+    sorted(wanted), f'{NAME}/{recipe.split}/{recipe.seed}'
+  )
   return passages.build(
     [item for title in order for item in articles[title]],
     recipe,
@@ -90,7 +92,10 @@ def _item(recipe, paragraph: dict, place: str, seen: set) -> passages.Item:
       seen.add(entry.get('id'))
       questions.append(
         structs.Question(
-          entry['question'].strip(), tuple(filter(None, golds)), NAME, 'token_f1'
+          entry['question'].strip(),
+          tuple(filter(None, golds)),
+          NAME,
+          'token_f1',
         )
       )
   return passages.Item(place, (paragraph['context'].strip(),), tuple(questions))

@@ -1,0 +1,18 @@
+"""InfBench-Sum of MemoryAgentBench: whole novels in chunks of 2048 tokens.
+
+python -m mem_alpha.main --mode=prepare --config=configs/data/infbench_sum.py \
+    --workdir=data/infbench_sum
+"""
+
+from configs import base
+
+
+def get_config(arg=None):
+  config = base.get_config(arg)
+  config.data.sources = ('infbench_sum',)
+  config.data.chunk_tokens = 2048
+  config.data.chunks = 1000
+  config.data.max_questions = 1
+  config.prepare.train, config.prepare.validation = 0, 0
+  config.prepare.test = 100
+  return config

@@ -1,0 +1,21 @@
+"""SQuAD as published: 10 chunks of 100 to 2048 tokens, 30 to 100 questions.
+
+python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \
+    --workdir=data/squad
+"""
+
+from configs import base
+
+
+def get_config(arg=None):
+  config = base.get_config(arg)
+  config.data.sources = ('squad',)
+  config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 100
+  config.data.chunks = 10
+  config.data.max_questions, config.data.min_questions = 100, 30
+  config.data.max_answer_tokens = 4
+  config.prepare.train = 100
+  config.prepare.validation = 10
+  config.prepare.test = 30
+  config.prepare.against = ('ruler_qa1',)
+  return config

@@ -1,0 +1,63 @@
+"""How sources are mixed: caps, a length filter, and parts of ConfigDict lists.
+
+Caps and weights are written `source=number`, since a config knows no mapping
+that a command line could extend.
+"""
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+
+from mem_alpha import structs
+from mem_alpha.data import splits
+
+
+def parse(pairs: Sequence[str], *, what: str) -> dict[str, float]:
+  """{'squad': 2.0} from ('squad=2',)."""
+  found = {}
+  for pair in pairs:
+    name, equals, number = pair.partition('=')
+    try:
+      found[name] = float(number)
+    except ValueError:
+      equals = ''
+    if not equals or not name or not found[name] >= 0:
+      raise ValueError(
+        f'{what} has {pair!r}: write source=number, such as squad=2.'
+      )
+  return found
+
+
+def capped(
+  instances: Sequence[structs.Instance], caps: Mapping[str, float], *, seed: int
+) -> list[structs.Instance]:
+  """At most so many instances of each source, in the order that they had."""
+  of_source = collections.defaultdict(list)
+  for index, instance in enumerate(instances):
+    of_source[instance.source].append(index)
+  kept = set()
+  for source, indices in of_source.items():
+    most = int(caps.get(source, len(indices)))
+    kept.update(splits.sample(indices, most, f'cap/{source}/{seed}'))
+  return [instance for i, instance in enumerate(instances) if i in kept]
+
+
+def lengths(
+  instances: Sequence[structs.Instance], count_tokens: Callable[[str], int]
+) -> list[int]:
+  """Tokens of all chunks of each instance."""
+  return [sum(map(count_tokens, i.chunks)) for i in instances]
+
+
+def of_length(
+  instances: Sequence[structs.Instance],
+  tokens: Sequence[int],
+  *,
+  low: int | None,
+  high: int | None,
+) -> list[structs.Instance]:
+  """The instances whose length lies between the bounds, both included."""
+  return [
+    instance
+    for instance, length in zip(instances, tokens, strict=True)
+    if (low or 0) <= length and (high is None or length <= high)
+  ]

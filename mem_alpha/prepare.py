@@ -1,0 +1,158 @@
+"""--mode=prepare: raw files in, data sets in the published layout out.
+
+python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \\
+    --workdir=data/squad
+
+Writes into the workdir: a parquet file per split, `report.json` (figures of
+each source, what the splits share, rows left out by reason) and
+`left_out.jsonl` (each such row). The same config, code and raw files give the
+same bytes. A training instance that shares a question or a passage with a test
+instance, with a benchmark of `prepare.against` or with a question that
+MemoryAgentBench lists is left out; the published split keeps them.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+
+from absl import logging
+
+from mem_alpha import build
+from mem_alpha import build_data
+from mem_alpha import files
+from mem_alpha import structs
+from mem_alpha import text
+from mem_alpha.data import ask
+from mem_alpha.data import benchmark
+from mem_alpha.data import catalog
+from mem_alpha.data import ledger
+from mem_alpha.data import mixture
+from mem_alpha.data import overlap
+from mem_alpha.data import recipe as recipes
+from mem_alpha.data import schema
+from mem_alpha.data import splits
+from mem_alpha.data import statistics
+
+Instances = dict[str, list[structs.Instance]]  # by split
+
+
+def run(config, workdir: pathlib.Path) -> None:
+  """Builds all sources and splits of a config."""
+  started = time.monotonic()
+  build.check(config)
+  check(config)
+  log = ledger.Ledger()
+  recipe = _recipe(config, log)
+  found = {split: _build(config, recipe, split) for split in splits.NAMES}
+  report = clean(config, recipe, found)
+  rows = {
+    f'{source}/{split}': statistics.describe(some, recipe.size)
+    for split, instances in found.items()
+    for source, some in _by_source(instances).items()
+  }
+  written = [split for split in splits.NAMES if found[split]]
+  for split in written:
+    schema.write(workdir / f'{split}.parquet', found[split])
+  files.write_text(workdir / 'left_out.jsonl', log.to_jsonl())
+  summary = {
+    'sources': rows,
+    'overlap': report,
+    'rows': log.counts(),
+    'config': {
+      'data': config.data.to_dict(),
+      'prepare': config.prepare.to_dict(),
+      'seed': config.seed,
+    },
+  }
+  summary['config']['data'].pop('root')  # a path of this machine
+  files.write_text(
+    workdir / 'report.json',
+    json.dumps(summary, indent=1, sort_keys=True) + '\n',
+  )
+  print(statistics.table(rows))
+  print('\nPublished figures in brackets. Shared questions and passages:')
+  for pair, shared in report.items():
+    print(f'  {pair}: {shared["questions"]}, {shared["passages"]}')
+  print('\nRows that were left out or changed (left_out.jsonl lists each):')
+  for reason, count in summary['rows'].items():
+    print(f'  {count} {reason}')
+  logging.info('Prepared %s in %.1f s.', workdir, time.monotonic() - started)
+
+
+def check(config) -> None:
+  """One sentence for each setting of this mode that cannot work."""
+  wrong = set(config.data.sources) - set(catalog.SOURCES)
+  if wrong:
+    raise ValueError(
+      f'--mode=prepare cannot build {", ".join(sorted(wrong))}: use sources of '
+      f'{", ".join(catalog.SOURCES)}.'
+    )
+  for name in config.prepare.against:
+    if name not in catalog.WHOLE:
+      raise ValueError(
+        f'prepare.against={name!r} is unknown: use one of '
+        f'{", ".join(catalog.WHOLE)}.'
+      )
+  if bool(config.prepare.url) != bool(config.prepare.model):
+    raise ValueError('prepare.url and prepare.model go together: set both.')
+  counts = [config.prepare[split] for split in splits.NAMES]
+  if min(counts) < 0 or not any(counts):
+    raise ValueError(
+      f'prepare.train, validation and test are {counts}: they must be 0 or '
+      'more, and one of them positive.'
+    )
+
+
+def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
+  """Takes out of training what must not be there; says what is shared."""
+  log = recipe.log
+  tests = overlap.of(found['test'])
+  for name in config.prepare.against:
+    tests |= overlap.of([catalog.SOURCES[name].whole(recipe)])
+  listed = overlap.of_listed(benchmark.listed(recipe))
+  if not config.data.published:
+    for split in ('validation', 'train'):
+      found[split] = overlap.without(
+        found[split], tests | listed, log, split=split
+      )
+      tests |= overlap.of(found[split])
+  contents = {name: overlap.of(found[name]) for name in splits.NAMES}
+  return overlap.report({**contents, 'MemoryAgentBench': listed})
+
+
+def _recipe(config, log: ledger.Ledger) -> recipes.Recipe:
+  tokenizer = text.load(config.prepare.tokenizer)
+  recipe = build_data.recipe(
+    config, 'train', lambda s: len(tokenizer.encode(s)), log=log
+  )
+  if config.prepare.url:
+    model = ask.endpoint(config.prepare.url, config.prepare.model)
+    recipe = dataclasses.replace(recipe, ask=model)
+  return recipe
+
+
+def _build(config, recipe, split: str) -> list[structs.Instance]:
+  """The instances of a split, source by source."""
+  found, most = [], config.prepare[split]
+  for source in config.data.sources if most else ():
+    logging.info('Building %s, %s.', source, split)
+    caps = mixture.parse(config.data.caps, what='data.caps')
+    found += catalog.build(
+      source,
+      dataclasses.replace(
+        recipe,
+        split=split,
+        instances=min(most, int(caps.get(source, most)))
+        if split == 'train'
+        else most,
+      ),
+    )
+  return found
+
+
+def _by_source(instances) -> Instances:
+  groups = {}
+  for instance in instances:
+    groups.setdefault(instance.source, []).append(instance)
+  return groups
