@@ -107,18 +107,21 @@ def check(config) -> None:
 def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
   """Takes out of training what must not be there; says what is shared."""
   log = recipe.log
-  tests = overlap.of(found['test'])
-  for name in config.prepare.against:
-    tests |= overlap.of([catalog.SOURCES[name].whole(recipe)])
-  listed = overlap.of_listed(benchmark.listed(recipe))
+  benchmarks = {
+    name: overlap.of([catalog.SOURCES[name].whole(recipe)])
+    for name in config.prepare.against
+  }
+  listed = benchmark.listed(recipe)
+  benchmarks['MemoryAgentBench'] = overlap.of_listed(listed)
   if not config.data.published:
+    out = overlap.of(found['test'])
+    for content in benchmarks.values():
+      out |= content
     for split in ('validation', 'train'):
-      found[split] = overlap.without(
-        found[split], tests | listed, log, split=split
-      )
-      tests |= overlap.of(found[split])
+      found[split] = overlap.without(found[split], out, log, split=split)
+      out |= overlap.of(found[split])
   contents = {name: overlap.of(found[name]) for name in splits.NAMES}
-  return overlap.report({**contents, 'MemoryAgentBench': listed})
+  return overlap.report({**contents, **benchmarks})
 
 
 def _recipe(config, log: ledger.Ledger) -> recipes.Recipe:

@@ -2,8 +2,8 @@
 
 python -m mem_alpha.main --mode=prepare --config=configs/data/trec_coarse.py \
     --workdir=data/trec_coarse
-python -m mem_alpha.main --mode=prepare \
-    --config=configs/data/trec_coarse.py:benchmark --workdir=data/trec_coarse_benchmark
+python -m mem_alpha.main --mode=prepare --workdir=data/trec_coarse_benchmark \
+    --config=configs/data/trec_coarse.py:benchmark
 
 Unlike the published set, training shows no sentence of the benchmark:
 --config.data.published=True makes the split that does.

@@ -35,7 +35,8 @@ def listed(recipe: recipes.Recipe, prefix: str = '') -> list[Listed]:
   found, seen = [], set()
   for number, row in files.read_json_lines(path, what='MemoryAgentBench'):
     try:
-      name, golds = row['qa_pair_id'], [str(gold) for gold in row['golds']]
+      name = f'{row.get("instance_id", row["source"])}/{row["qa_pair_id"]}'
+      golds = [str(gold) for gold in row['golds']]
       question = Listed(
         row['source'], name, row['prompt'].strip(), tuple(golds)
       )

@@ -43,9 +43,7 @@ SOURCES = {
   )
 }
 # Benchmarks that can say all that they may ask and show.
-WHOLE = tuple(
-  name for name, module in SOURCES.items() if hasattr(module, 'whole')
-)
+WHOLE = tuple(n for n, module in SOURCES.items() if hasattr(module, 'whole'))
 
 
 def build(name: str, recipe: recipes.Recipe) -> list[structs.Instance]:

@@ -1,14 +1,24 @@
 """The order of training data: seeded, complete, resumable."""
 
+import collections
+
 import pytest
 
 from mem_alpha import structs
 from mem_alpha.data import iterator
 
 
-def make(count, seed):
-  instances = [structs.Instance(str(i), 's', (), ()) for i in range(count)]
-  return iterator.Iterator(instances, seed)
+def make(count, seed, **options):
+  instances = [
+    structs.Instance(
+      str(i),
+      'odd' if i % 2 else 'even',
+      (),
+      tuple(structs.Question(f'{n}?', ('a',), 'k', 'exact') for n in range(10)),
+    )
+    for i in range(count)
+  ]
+  return iterator.Iterator(instances, seed, **options)
 
 
 def ids(batch):
@@ -23,10 +33,18 @@ def test_every_epoch_has_each_instance_once_in_a_new_order():
   assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_reading_on_from_a_position_equals_an_unbroken_run():
-  unbroken = ids(make(7, seed=3).batch(0, 50))
-  resumed = make(7, seed=3)  # a new process knows only the position
-  parts = [ids(resumed.batch(position, 5)) for position in range(20, 50, 5)]
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'weights': {'odd': 1.5, 'even': 0.3}, 'question_share': 0.3},
+    {'lengths': [5, 1, 9, 9, 2, 3, 1], 'curriculum': 2},
+  ],
+)
+def test_reading_on_from_a_position_equals_an_unbroken_run(options):
+  unbroken = make(7, seed=3, **options).batch(0, 50)
+  resumed = make(7, seed=3, **options)  # a new process knows the position only
+  parts = [resumed.batch(position, 5) for position in range(20, 50, 5)]
   assert sum(parts, []) == unbroken[20:]
 
 
@@ -39,8 +57,55 @@ def test_the_order_is_the_same_on_every_machine():
   assert ids(make(8, seed=0).batch(0, 8)) == list('02146735')
 
 
+def test_weights_say_how_often_a_source_comes_in_an_epoch():
+  data = make(20, seed=0, weights={'odd': 2.5, 'even': 0.2})
+  size = 10 * 2 + 5 + 2
+  drawn = []
+  for epoch in range(2):
+    counts = collections.Counter(ids(data.batch(epoch * size, size)))
+    odd = [counts[str(i)] for i in range(1, 20, 2)]
+    assert sorted(odd) == [2] * 5 + [3] * 5
+    even = [counts[str(i)] for i in range(0, 20, 2)]
+    assert sorted(even) == [0] * 8 + [1] * 2
+    drawn.append(tuple(odd + even))
+  assert drawn[0] != drawn[1]  # what is drawn differs from epoch to epoch
+
+
+def test_a_curriculum_begins_with_short_instances():
+  lengths = [(i * 7) % 20 for i in range(20)]
+  data = make(20, seed=1, lengths=lengths, curriculum=1)
+
+  def bands(epoch):
+    return [lengths[int(i)] // 5 for i in ids(data.batch(epoch * 20, 20))]
+
+  assert bands(0) == sorted(bands(0)) and set(bands(0)) == {0, 1, 2, 3}
+  assert bands(1) != sorted(bands(1))
+  first = [lengths[int(i)] for i in ids(data.batch(0, 5))]
+  assert first != sorted(first)  # shuffled within a band
+
+
+def test_a_share_of_the_questions_is_drawn_anew_each_time():
+  data = make(3, seed=0, question_share=0.3)
+  drawn = [data.batch(position, 1)[0] for position in range(12)]
+  assert all(len(instance.questions) == 3 for instance in drawn)
+  assert len({instance.questions for instance in drawn}) > 6
+  assert len(make(3, 0, question_share=0.01).batch(0, 1)[0].questions) == 1
+
+
+def test_processes_share_a_batch():
+  data = make(9, seed=0)
+  parts = [data.batch(5, 8, process=p, processes=4) for p in range(4)]
+  assert sum(parts, []) == data.batch(5, 8)
+  with pytest.raises(ValueError, match='does not divide over 3 processes'):
+    data.batch(0, 8, process=0, processes=3)
+
+
 def test_bad_arguments_are_named():
   with pytest.raises(ValueError, match='no instance'):
     make(0, 0)
   with pytest.raises(ValueError, match='Position -1'):
     make(2, 0).batch(-1, 1)
+  with pytest.raises(ValueError, match='needs the length'):
+    make(2, 0, curriculum=1)
+  with pytest.raises(ValueError, match='All weights are 0'):
+    make(2, 0, weights={'odd': 0, 'even': 0})

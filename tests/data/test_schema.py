@@ -1,7 +1,13 @@
-"""Rows of the published layout, ours and others'."""
+"""Rows of the published layout, ours and others', as parquet and JSON lines.
+
+The published files themselves are not at hand: a parquet file with their
+columns, types and nested JSON is written here, without our module.
+"""
 
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from mem_alpha import structs
@@ -10,7 +16,7 @@ from mem_alpha.data import schema
 INSTANCE = structs.Instance(
   instance_id='synthetic/train/0/7',
   source='synthetic',
-  chunks=('Erste "Zeile"\nund ü', ''),
+  chunks=('Erste "Zeile"\nund ü', 'x'),
   questions=(
     structs.Question('Who?', ('Ada', 'Ada L.'), 'retrieval', 'exact'),
     structs.Question('What?', ('x',), 'conflict', 'token_f1'),
@@ -55,11 +61,84 @@ def test_a_row_has_the_published_columns_and_types():
   }
 
 
-def test_an_instance_survives_rows_and_files(tmp_path):
-  path = tmp_path / 'data.jsonl'
+@pytest.mark.parametrize('suffix', schema.SUFFIXES)
+def test_an_instance_survives_rows_and_files(tmp_path, suffix):
+  path = tmp_path / f'data{suffix}'
   plain = structs.Instance('i', 's', ('c',), INSTANCE.questions)
-  schema.write_jsonl(path, [INSTANCE, plain])
-  assert schema.read_jsonl(path, metric='exact') == [INSTANCE, plain]
+  schema.write(path, [INSTANCE, plain])
+  assert schema.read(path) == [INSTANCE, plain]
+  bytes_ = path.read_bytes()
+  schema.write(path, [INSTANCE, plain])
+  assert path.read_bytes() == bytes_
+  assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def write_published(path, sources, **columns):
+  """A file as the published ones are: a row per source, in their layout."""
+  table = {
+    'instance_id': list(range(len(sources))),
+    **{
+      name: [PUBLISHED[name]] * len(sources)
+      for name in schema.COLUMNS
+      if name not in ('instance_id', 'data_source')
+    },
+    'data_source': sources,
+    **columns,
+  }
+  table = {name: table[name] for name in schema.COLUMNS if name in table}
+  pyarrow.parquet.write_table(pyarrow.table(table), path)
+
+
+def test_files_in_the_published_layout_load_with_the_published_metrics(tmp_path):
+  sources = {
+    'squad': 'substring',
+    'hotpotqa': 'substring',
+    'perltqa': 'keywords',
+    'booksum': 'keywords',
+    'pubmed-rct': 'exact',
+    'icl_nlu_8296shot_balance': 'exact',
+    'lme_train': 'token_f1',
+    'ruler_qa1_197K': 'substring',
+    'infbench_sum_eng_shots2': 'keywords',
+    'longmemeval_s*': 'token_f1',
+  }
+  path = tmp_path / 'train.parquet'
+  write_published(path, list(sources))
+  found = schema.read(path)
+  assert [i.source for i in found] == list(sources)
+  for instance in found:
+    assert {q.metric for q in instance.questions} == {sources[instance.source]}
+    assert instance.chunks == ('a', 'b', 'c')
+    assert instance.questions[1].answers == ('two', 'zwei')
+  assert schema.read(path, metric='exact')[0].questions[0].metric == 'exact'
+
+
+def test_ids_that_occur_again_get_the_number_of_their_row(tmp_path):
+  path = tmp_path / 'train.parquet'
+  write_published(path, ['squad', 'booksum', 'nlu'], instance_id=[0, 1, 0])
+  assert [i.instance_id for i in schema.read(path)] == ['0', '1', '0@2']
+
+
+def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path):
+  path = tmp_path / 'train.parquet'
+  table = pyarrow.table({'chunks': ['[]'], 'prompt': ['']})
+  pyarrow.parquet.write_table(table, path)
+  with pytest.raises(ValueError, match='no column data_source, instance_id'):
+    schema.read(path)
+  write_published(path, ['squad', 'squad'], num_chunks=[3, 4])
+  with pytest.raises(ValueError, match="Row 1, column 'num_chunks': must be 3"):
+    schema.read(path)
+  whole = path.read_bytes()
+  path.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(ValueError, match='no complete parquet file'):
+    schema.read(path)
+  path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0')
+  with pytest.raises(ValueError, match='Git LFS pointer'):
+    schema.read(path)
+  with pytest.raises(FileNotFoundError, match='absent.parquet'):
+    schema.read(tmp_path / 'absent.parquet')
+  with pytest.raises(ValueError, match='must end with one of .parquet, .jsonl'):
+    schema.read(tmp_path / 'data.csv')
 
 
 @pytest.mark.parametrize('metadata', [PUBLISHED['metadata'], '', None, '[]'])
@@ -82,11 +161,23 @@ def test_a_row_of_the_released_files_is_read(metadata):
     ('chunks', '{"a": 1}', 'a list of strings'),
     ('chunks', '["a", 1, "c"]', 'a list of strings'),
     ('chunks', None, 'a text'),
+    ('chunks', '[]', 'one chunk at least'),
+    ('chunks', '["a", " ", "c"]', 'chunk 1 is empty'),
     ('num_chunks', 4, 'must be 3'),
     ('num_questions', '3', 'must be 3'),
     ('data_source', '', 'a text'),
     ('questions_and_answers', '[{"question": "q"}, 2, 3]', 'item 0'),
     ('questions_and_answers', '[1, 2, 3]', 'item 0'),
+    (
+      'questions_and_answers',
+      '[{"question": "q", "answer": []}, 2, 3]',
+      'item 0',
+    ),
+    (
+      'questions_and_answers',
+      '[{"question": "q", "answer": [" "]}, 2, 3]',
+      'item 0 lacks its text',
+    ),
     ('questions_and_answers', '{"question": "q", "answer": 1}', 'a list'),
     ('metadata', '{"mem_alpha": {"kinds": ["one"]}}', "'kinds'"),
     ('metadata', '{"mem_alpha": {"notes": [[]]}}', "'notes'"),
@@ -111,7 +202,7 @@ def test_a_missing_column_is_named(column):
 
 def test_an_error_in_a_file_names_the_file(tmp_path):
   path = tmp_path / 'data.jsonl'
-  rows = [PUBLISHED, {**PUBLISHED, 'chunks': '[]'}]
+  rows = [PUBLISHED, {**PUBLISHED, 'chunks': '["a"]'}]
   path.write_text('\n'.join(map(json.dumps, rows)))
   with pytest.raises(ValueError, match=r"data\.jsonl: Row 1, column 'num_ch"):
-    schema.read_jsonl(path, metric='exact')
+    schema.read(path)

@@ -61,7 +61,9 @@ def build(task: Task, recipe: recipes.Recipe) -> list[structs.Instance]:
   """
   numbers = _benchmark_numbers(task, recipe)
   asked = _test_questions(task, recipe, numbers)
-  pool = _pool(task, recipe, {_key(e.text) for e in asked})
+  # Whatever the benchmark asks in any task is shown in none.
+  taken = {_key(question.text) for question in benchmark.listed(recipe)}
+  pool = _pool(task, recipe, taken | {_key(e.text) for e in asked})
   fixed = recipe.split == 'test' or recipe.published
   counted = {e.text: recipe.size(_shown(task, e, 10)) for e in pool}
   if fixed:
