@@ -14,8 +14,12 @@ import pathlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+from mem_alpha.data import chunking
 from mem_alpha.data import ledger
 from mem_alpha.data import splits
+
+TRIES = 4  # to come near a length
+Filled = tuple[Sequence[chunking.Chunk], ...]
 
 Ask = Callable[[Sequence[str]], list[str]]  # prompts -> a model's answers
 
@@ -77,6 +81,22 @@ class Recipe:
     if text not in self._sizes:
       self._sizes[text] = self.count_tokens(text)
     return self._sizes[text]
+
+  def reach(self, fill: Callable[[int], Filled], room: int) -> Filled:
+    """What `fill` makes of so much room that it comes near the length.
+
+    `fill` takes the tokens that its material may have and returns chunks and
+    whatever else; how full chunks get, and what frames them, it cannot know.
+    Without a length to reach it is asked once.
+    """
+    for _ in range(TRIES):
+      filled = fill(max(1, room))
+      total = sum(chunk.tokens for chunk in filled[0])
+      near = max(self.chunk_tokens / 2, (self.tokens or 0) / 100)
+      if not self.tokens or not total or abs(total - self.tokens) <= near:
+        break
+      room = room * self.tokens // total
+    return filled
 
   def target(self, rng: random.Random) -> int:
     """How many tokens to put into a chunk."""

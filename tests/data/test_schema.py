@@ -89,7 +89,9 @@ def write_published(path, sources, **columns):
   pyarrow.parquet.write_table(pyarrow.table(table), path)
 
 
-def test_files_in_the_published_layout_load_with_the_published_metrics(tmp_path):
+def test_files_in_the_published_layout_load_with_the_published_metrics(
+  tmp_path,
+):
   sources = {
     'squad': 'substring',
     'hotpotqa': 'substring',

@@ -116,23 +116,19 @@ def _read_list(recipe, name: str) -> list[Fact]:
         f'Facts at {recipe.read(name)}: line {number} lacks subject, relation '
         f'or object ({type(error).__name__}: {error}).'
       ) from error
-    statement = row.get('statement', f'The {r} of {s} is {o}.')
-    fact = Fact(
-      s,
-      r,
-      o,
-      '{}'.join(statement.rsplit(o, 1)),
-      row.get('question', f'What is the {r} of {s}?'),
-    )
     place = f'{name}: line {number}'
+    statement = row.get('statement', f'The {r} of {s} is {o}.')
     if not (s and r and o):
       recipe.log.leave_out(NAME, place, 'empty field')
-    elif o not in statement:
+      continue
+    if o not in statement:
       recipe.log.leave_out(NAME, place, 'statement without its object')
-    elif fact in found:
+      continue
+    question = row.get('question', f'What is the {r} of {s}?')
+    fact = Fact(s, r, o, '{}'.join(statement.rsplit(o, 1)), question)
+    if fact in found:
       recipe.log.leave_out(NAME, place, 'duplicate fact')
-    else:
-      found[fact] = None
+    found[fact] = None
   return list(found)
 
 
@@ -177,9 +173,15 @@ class _Maker:
     self, facts: Sequence[Fact], hops: Sequence[Hops]
   ) -> list[structs.Instance]:
     """The instance, or none where too few questions can be asked."""
-    told = self._told(facts)
-    latest = {fact.matter: fact for fact in told}
-    overridden = [m for m in latest if sum(f.matter == m for f in told) > 1]
+    (chunks, told), repeated = self._length(facts)
+    if repeated:
+      reason = f'{repeated} tokens of filler repeat facts'
+      self.recipe.change(NAME, self.instance_id, reason)
+    latest, objects = {}, {}
+    for fact in told:
+      latest[fact.matter] = fact
+      objects.setdefault(fact.matter, set()).add(fact.object)
+    overridden = [matter for matter in latest if len(objects[matter]) > 1]
     half = max(1, self.recipe.max_questions // 2)
     single = [
       structs.Question(
@@ -199,35 +201,56 @@ class _Maker:
     chosen = filters.choose(
       asked, self.recipe, source=NAME, instance_id=self.instance_id
     )
-    chunks = self._pack(told)
     texts = tuple(chunk.text for chunk in chunks)
     return [structs.Instance(self.instance_id, NAME, texts, chosen)] * bool(
       chosen
     )
 
-  def _told(self, facts: Sequence[Fact]) -> list[Fact]:
-    """Facts in the order in which they are told, as many as fit."""
+  def _length(self, facts: Sequence[Fact]):
+    """Chunks and the facts in them, and how many tokens repeat others."""
+    whole = dataclasses.replace(self.recipe, tokens=self.recipe.budget)
+
+    def fill(room):
+      told, repeated = self._told(facts, room)
+      return self._pack(told, whole), told, repeated
+
+    chunks, told, repeated = whole.reach(fill, whole.budget)
+    return (chunks, told), repeated
+
+  def _told(self, facts: Sequence[Fact], room: int) -> tuple[list[Fact], int]:
+    """Facts in the order in which they are told, as many as fit.
+
+    Where all fit, those that nothing overrides come again.
+    """
+    rng = random.Random(f'{self.instance_id}/facts')
     by_matter, objects = {}, {}
     for fact in facts:
       by_matter.setdefault(fact.matter, []).append(fact)
       objects.setdefault(fact.relation, {})[fact.object] = None
-    room, told = self._room(), []
-    for matter in self.rng.sample(list(by_matter), len(by_matter)):
+    told, again, repeated = [], [], 0
+    for matter in rng.sample(list(by_matter), len(by_matter)):
       group = by_matter[matter]
       others = [o for o in objects[matter[1]] if o != group[-1].object]
-      if len(group) == 1 and others and self.rng.random() < 0.5:
-        later = dataclasses.replace(group[0], object=self.rng.choice(others))
+      if len(group) == 1 and others and rng.random() < 0.5:
+        later = dataclasses.replace(group[0], object=rng.choice(others))
         group = [group[0], later]
       cost = sum(self._cost(fact) for fact in group)
-      if cost > room:
-        continue
-      room -= cost
-      told += group
-    return self._in_order(told)
+      if cost <= room:
+        room -= cost
+        told += group
+        again += group if len(group) == 1 else []
+    fits = len({fact.matter for fact in told}) == len(by_matter)
+    while fits and again and room >= min(map(self._cost, again)):
+      for fact in rng.sample(again, len(again)):
+        if self._cost(fact) <= room:
+          told.append(fact)
+          room -= self._cost(fact)
+          repeated += self._cost(fact)
+    return self._in_order(told, rng), repeated
 
-  def _in_order(self, told: Sequence[Fact]) -> list[Fact]:
+  def _in_order(self, told: Sequence[Fact], rng) -> list[Fact]:
     """Shuffled, but of one matter the later fact stays the later one."""
-    order = self.rng.sample(range(len(told)), len(told))
+    order = rng.sample(range(len(told)), len(told))
     places = {}
     for place, index in enumerate(order):
       places.setdefault(told[index].matter, []).append(place)
@@ -239,23 +262,17 @@ class _Maker:
   def _cost(self, fact: Fact) -> int:
     return self.recipe.size(f'\n99999. {fact.line}')
 
-  def _room(self) -> int:
-    recipe = self.recipe
-    frame = recipe.count_tokens(self._render(0, ()))
-    return recipe.budget - frame * -(-recipe.budget // recipe.chunk_tokens)
-
   def _render(self, index: int, units: Sequence[chunking.Unit]) -> str:
     render = chunking.dialogue_render(
       self.instance_id, wording.FACTS, wording.REPLIES, separator='\n'
     )
     return render(index, units)
 
-  def _pack(self, told: Sequence[Fact]) -> list[chunking.Chunk]:
+  def _pack(self, told, whole: recipes.Recipe) -> list[chunking.Chunk]:
     units = (
       chunking.Unit(f'{number}. {fact.line}', number)
       for number, fact in enumerate(told)
     )
-    whole = dataclasses.replace(self.recipe, tokens=self.recipe.budget)
     return list(
       chunking.pack(
         units,

@@ -84,15 +84,12 @@ class _Maker:
     self, history: History, others: Sequence[History]
   ) -> list[structs.Instance]:
     """The instance, or none where too few questions can be asked."""
-    rng = random.Random(self.instance_id)
-    sizes = [self._size(session) for session in history.sessions]
-    own = self._choose(history, sizes, rng)
-    shown = [(i, history.sessions[i]) for i in sorted(own)]
-    if self.recipe.tokens:
-      room = self.recipe.tokens - sum(sizes[i] for i in own)
-      shown = _interleave(shown, self._filler(others, room, rng), rng)
-    chunks, whole = self._pack([session for _, session in shown])
-    inside = {shown[n][0] for n in whole if shown[n][0] is not None}
+    chunks, inside, repeated = self.recipe.reach(
+      lambda room: self._fill(history, others, room), self.recipe.budget
+    )
+    if repeated:
+      reason = f'{repeated} tokens of filler repeat sessions'
+      self.recipe.change(self.source, self.instance_id, reason)
     asked = []
     for item in history.asked:
       needed = item.sessions
@@ -115,10 +112,24 @@ class _Maker:
       structs.Instance(self.instance_id, self.source, texts, chosen)
     ] * bool(chosen)
 
+  def _fill(self, history, others, room: int):
+    """Chunks, the history's sessions within, tokens of repeated filler."""
+    rng = random.Random(self.instance_id)
+    sizes = [self._size(session) for session in history.sessions]
+    own = self._choose(history, sizes, room, rng)
+    shown, repeated = [(i, history.sessions[i]) for i in sorted(own)], 0
+    if self.recipe.tokens:
+      room -= sum(sizes[i] for i in own)
+      filler, repeated = self._filler(others, room, rng)
+      shown = _interleave(shown, filler, rng)
+    chunks, whole = self._pack([session for _, session in shown])
+    inside = {shown[n][0] for n in whole if shown[n][0] is not None}
+    return chunks, inside, repeated
+
   def _size(self, session: Session) -> int:
     return self.recipe.size('\n'.join((session.head, *session.turns)))
 
-  def _choose(self, history, sizes, rng) -> set[int]:
+  def _choose(self, history, sizes, room, rng) -> set[int]:
     """Sessions that fit: all, or those that questions need before others."""
     needs = [item.sessions for item in history.asked if item.sessions]
     needs = rng.sample(needs, len(needs))
@@ -126,7 +137,7 @@ class _Maker:
       order = [i for group in needs for i in sorted(group)]
       order = dict.fromkeys([*order, *range(len(sizes))])
       return set(list(order)[: self.recipe.chunks])
-    room, chosen = self.recipe.budget, set()
+    chosen = set()
     if sum(sizes) <= room:
       return set(range(len(sizes)))
     others = [{i} for i in rng.sample(range(len(sizes)), len(sizes))]
@@ -137,8 +148,8 @@ class _Maker:
         room -= cost
     return chosen
 
-  def _filler(self, others, room: int, rng) -> list[tuple[None, Session]]:
-    """Sessions of other histories, each once and then again, for the rest."""
+  def _filler(self, others, room: int, rng):
+    """Sessions of other histories, each once, then again; tokens repeated."""
     available = [
       (self._size(session), session)
       for other in rng.sample(list(others), len(others))
@@ -152,10 +163,7 @@ class _Maker:
           room -= size
           repeated += size * again
       again = True
-    if repeated:
-      reason = f'{repeated} tokens of filler repeat sessions'
-      self.recipe.change(self.source, self.instance_id, reason)
-    return filler
+    return filler, repeated
 
   def _pack(self, sessions: Sequence[Session]):
     """Chunks, and the places of the sessions that they hold to the end."""

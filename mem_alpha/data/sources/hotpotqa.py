@@ -39,12 +39,12 @@ class Row:
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   """All instances of a split, each of exactly `chunks` chunks."""
-  rows = _of_split(recipe)
-  if not rows:
+  found = rows(recipe)
+  if not found:
     raise ValueError(
       f'HotpotQA at {recipe.root} has no row of the split {recipe.split!r}.'
     )
-  order = splits.shuffled(rows, f'{NAME}/{recipe.split}/{recipe.seed}')
+  order = splits.shuffled(found, f'{NAME}/{recipe.split}/{recipe.seed}')
   articles = dict(pair for row in order for pair in row.articles.items())
   return passages.build(
     [_item(row) for row in order],
@@ -55,29 +55,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   )
 
 
-def read(recipe: recipes.Recipe, name: str) -> list[Row]:
-  """The rows of a file, each question once."""
-  path, rows = recipe.read(name), {}
-  for number, value in files.read_json_lines(path, what='HotpotQA'):
-    try:
-      row = _row(value, f'{name}: line {number}')
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-      raise ValueError(
-        f'HotpotQA at {path}: line {number} is not in the official layout '
-        f'({type(error).__name__}: {error}).'
-      ) from error
-    if row.question in rows:
-      recipe.log.leave_out(NAME, row.name, 'duplicate question')
-    elif not row.answer:
-      recipe.log.leave_out(NAME, row.name, 'question without answer')
-    elif not set(row.evidence) <= row.articles.keys():
-      recipe.log.leave_out(NAME, row.name, 'evidence is not among its articles')
-    else:
-      rows[row.question] = row
-  return list(rows.values())
-
-
-def _of_split(recipe: recipes.Recipe) -> list[Row]:
+def rows(recipe: recipes.Recipe) -> list[Row]:
   """Rows of the split; in clean ones no article title occurs in two splits."""
   if recipe.published:
     return [r for r in read(recipe, FILE) if recipe.holds(r.question)]
@@ -96,6 +74,28 @@ def _of_split(recipe: recipes.Recipe) -> list[Row]:
     if recipe.holds(min(t for r in group for t in r.articles), benchmark=False)
     for row in group
   ]
+
+
+def read(recipe: recipes.Recipe, name: str) -> list[Row]:
+  """The rows of a file, each question once."""
+  path, found = recipe.read(name), {}
+  for number, value in files.read_json_lines(path, what='HotpotQA'):
+    try:
+      row = _row(value, f'{name}: line {number}')
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise ValueError(
+        f'HotpotQA at {path}: line {number} is not in the official layout '
+        f'({type(error).__name__}: {error}).'
+      ) from error
+    if row.question in found:
+      recipe.log.leave_out(NAME, row.name, 'duplicate question')
+    elif not row.answer:
+      recipe.log.leave_out(NAME, row.name, 'question without answer')
+    elif not set(row.evidence) <= row.articles.keys():
+      recipe.log.leave_out(NAME, row.name, 'evidence is not among its articles')
+    else:
+      found[row.question] = row
+  return list(found.values())
 
 
 def _connected(rows: Sequence[Row]) -> list[list[Row]]:

@@ -196,8 +196,10 @@ class _Maker:
     if numbers is None:
       order = self.rng.sample(range(len(labels)), len(labels))
       numbers = dict(zip(labels, order))
-    chunks = self._pack(
-      self._enough(first, [e for e in examples if e.label in labels]), numbers
+    more = [e for e in examples if e.label in labels]
+    (chunks,) = recipe.reach(
+      lambda room: (self._pack(self._enough(first, more, room), numbers),),
+      self._room(),
     )
     texts = [unit.text for chunk in chunks for unit in chunk.units]
     if len(set(texts)) < len(texts):
@@ -245,9 +247,10 @@ class _Maker:
       self.recipe.change(self.task.source, self.instance_id, reason)
     return kept
 
-  def _enough(self, first, examples) -> list[Example]:
+  def _enough(self, first, examples, room: int) -> list[Example]:
     """Examples that fill an instance; each label early; again if need be."""
-    room = self._room() - sum(self.counted[e.text] for e in first)
+    rng = random.Random(f'{self.instance_id}/order')
+    room -= sum(self.counted[e.text] for e in first)
     fresh = [e for e in examples if e not in set(first)]
     chosen = []
     while room > 0 and (fresh or examples):
@@ -257,9 +260,9 @@ class _Maker:
           break
         chosen.append(example)
       if room > 0:
-        fresh = self.rng.sample(examples, len(examples))
+        fresh = rng.sample(examples, len(examples))
     head = first + chosen[: len(chosen) // 2]
-    return self.rng.sample(head, len(head)) + chosen[len(chosen) // 2 :]
+    return rng.sample(head, len(head)) + chosen[len(chosen) // 2 :]
 
   def _room(self) -> int:
     """Tokens of examples, the dialogue around them not counted."""

@@ -83,7 +83,7 @@ def build(
     raise ValueError(
       f'{source}, split {recipe.split!r}: {len(items)} items of '
       f'{tokens} tokens fill no instance of {recipe.budget} tokens with '
-      f' {recipe.min_questions} questions; lower '
+      f'{recipe.min_questions} questions; lower '
       'data.chunks, data.chunk_tokens, data.tokens or data.min_questions.'
     )
   return instances
@@ -123,14 +123,14 @@ class _Maker:
     self, queue: Sequence[Item], filler: Sequence[str], mix: bool
   ) -> _Filled:
     """The chunks of an instance and the items that lie wholly within."""
-    rng = random.Random(self.instance_id)
-    items = self._enough(queue)
-    passages = list(dict.fromkeys(p for item in items for p in item.passages))
     if self.recipe.tokens:
-      passages += self._filler(passages, filler, rng)
-      if mix:
-        rng.shuffle(passages)
-      return self._pack(passages, items)
+      return self._fill_length(queue, filler, mix)
+    rng = random.Random(self.instance_id)
+    sizes = [sum(map(self._size, item.passages)) for item in queue]
+    before = itertools.accumulate(sizes, initial=0)
+    # One item more than fits, so that the last chunk is full.
+    items = [i for i, sum_ in zip(queue, before) if sum_ <= self.recipe.budget]
+    passages = list(dict.fromkeys(p for item in items for p in item.passages))
     filled = self._pack(passages, items)
     if mix and filled.inside:
       # Only what fits is mixed: the rest stays behind, to be cut off.
@@ -141,6 +141,29 @@ class _Maker:
       mixed = self._pack(first + rest, items)
       # Another order packs a little worse: a lone item may no longer fit.
       filled = mixed if mixed.inside else filled
+    return filled
+
+  def _fill_length(self, queue, filler, mix: bool) -> _Filled:
+    """The same with a length to reach: items, then filler."""
+
+    def fill(room):
+      rng = random.Random(self.instance_id)
+      sizes = [sum(map(self._size, item.passages)) for item in queue]
+      after = itertools.accumulate(sizes)
+      items = [item for item, sum_ in zip(queue, after) if sum_ <= room]
+      passages = list(dict.fromkeys(p for i in items for p in i.passages))
+      added, repeated = self._filler(passages, filler, room, rng)
+      passages += added
+      if mix:
+        rng.shuffle(passages)
+      filled = self._pack(passages, items)
+      return filled.chunks, filled, repeated
+
+    room = self.recipe.tokens - self._overhead()
+    _, filled, repeated = self.recipe.reach(fill, room)
+    if repeated:
+      reason = f'{repeated} tokens of filler repeat passages'
+      self.recipe.change(self.source, self.instance_id, reason)
     return filled
 
   def finish(self, filled: _Filled) -> list[structs.Instance]:
@@ -178,34 +201,23 @@ class _Maker:
           self.recipe.leave_out(self.source, question.text, reason)
     return list(asked)
 
-  def _enough(self, queue: Sequence[Item]) -> list[Item]:
-    """The head of the queue: what fits a length, or fills the chunks."""
-    sizes = [sum(map(self._size, item.passages)) for item in queue]
-    sums = list(itertools.accumulate(sizes, initial=0))
-    if self.recipe.tokens:
-      room = self.recipe.tokens - self._overhead()
-      return [item for item, after in zip(queue, sums[1:]) if after <= room]
-    return [
-      item for i, item in enumerate(queue) if sums[i] <= self.recipe.budget
-    ]
-
-  def _filler(self, passages, filler, rng) -> list[str]:
-    """Passages that make up what is missing to the length."""
-    room = self.recipe.tokens - self._overhead()
+  def _filler(
+    self, passages, filler, room: int, rng: random.Random
+  ) -> tuple[list[str], int]:
+    """Passages that make up what is missing, and how many tokens repeat."""
     room -= sum(map(self._size, passages))
     used, added, repeated = set(passages), [], 0
-    while room >= min(map(self._size, filler)):
+    smallest = min(map(self._size, filler))
+    while room >= smallest:
       fresh = [p for p in filler if p not in used]
       for passage in rng.sample(fresh or filler, len(fresh or filler)):
-        if self._size(passage) <= room:
+        size = self._size(passage)
+        if size <= room:
           added.append(passage)
-          room -= self._size(passage)
-          repeated += 0 if fresh else self._size(passage)
+          room -= size
+          repeated += 0 if fresh else size
       used.update(filler)
-    if repeated:
-      reason = f'{repeated} tokens of filler repeat passages'
-      self.recipe.change(self.source, self.instance_id, reason)
-    return added
+    return added, repeated
 
   def _size(self, passage: str) -> int:
     return self.recipe.size(self.frame(0, passage))

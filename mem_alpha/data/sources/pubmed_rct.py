@@ -27,7 +27,7 @@ def _read(recipe, name: str) -> list[labels.Example]:
   path, document, found = recipe.read(NAME, name), '', []
   text = files.read_text(path, what='PubMed RCT')
   for number, line in enumerate(text.split('\n'), 1):
-    line, place = line.strip(), f'{NAME}/{name}: line {number}'
+    line, place = line.strip(' \r'), f'{NAME}/{name}: line {number}'
     if line.startswith('###'):
       document = line[3:]
     elif line:

@@ -1,15 +1,10 @@
-"""SQuAD: from small files in the official layout, and from the real one."""
-
-import json
-import os
-import pathlib
+"""SQuAD, from small files in the official layout."""
 
 import pytest
 
 from mem_alpha.data.sources import squad
 
-SMALL = {'chunk_tokens': 60, 'chunks': 3, 'max_questions': 100, 'seed': 0}
-DATA = os.environ.get('MEM_ALPHA_DATA')
+DEV = squad.FILES[1]
 
 
 def words(text):
@@ -38,22 +33,24 @@ def paragraph(title, number):
   return {'context': context, 'qas': [*qas, unanswerable]}
 
 
-@pytest.fixture
-def root(tmp_path):
-  titles = [f'Title_{i}' for i in range(40)]
+TITLES = [f'Title_{i}' for i in range(40)]
+BENCHMARK = sorted(squad.BENCHMARK_TITLES)[:8]
+
+
+def articles(titles):
   data = [
     {'title': t, 'paragraphs': [paragraph(t, n) for n in range(5)]}
     for t in titles
   ]
-  path = tmp_path / squad.FILE
-  path.parent.mkdir()
-  path.write_text(json.dumps({'version': '1.1', 'data': data}))
-  return tmp_path
+  return {'version': '1.1', 'data': data}
 
 
-def build(root, split='train', **options):
-  arguments = {**SMALL, 'count_tokens': words, **options}
-  return squad.build(root, split, **arguments)
+@pytest.fixture
+def build(put, recipe_of):
+  put(DEV, articles(TITLES + BENCHMARK))
+  return lambda split='train', **options: squad.build(
+    recipe_of(split, **options)
+  )
 
 
 def titles_in(instances):
@@ -61,8 +58,8 @@ def titles_in(instances):
   return {word for word in texts.split() if word.startswith('Title_')}
 
 
-def test_instances_have_their_shape_and_hold_their_answers(root):
-  instances = build(root)
+def test_instances_have_their_shape_and_hold_their_answers(build):
+  instances = build()
   assert len(instances) > 10
   assert len({i.instance_id for i in instances}) == len(instances)
   for instance in instances:
@@ -86,74 +83,131 @@ def test_instances_have_their_shape_and_hold_their_answers(root):
       assert paragraph(title, number)['context'] in whole
 
 
-def test_every_question_is_asked_at_most_once(root):
-  texts = [q.text for i in build(root) for q in i.questions]
+def test_every_question_is_asked_at_most_once(build, recipe_of):
+  texts = [q.text for i in build() for q in i.questions]
   assert len(texts) == len(set(texts)) > 200
   assert 'Why?' not in texts
 
 
-def test_splits_share_no_title_and_seeds_do_not_move_titles(root):
-  splits = ('train', 'validation', 'test')
-  titles = [titles_in(build(root, split)) for split in splits]
+def test_rows_that_are_not_used_are_written_down(build, recipe_of):
+  recipe = recipe_of(max_questions=3)
+  instances = squad.build(recipe)
+  counts = recipe.log.counts()
+  assert counts['squad: left out: question without answer'] == 48 * 5
+  asked = sum(len(i.questions) for i in instances)
+  sampled_out = counts['squad/train: left out: more than 3 questions']
+  left = [e for e in recipe.log.entries if 'too little' in e.reason]
+  held = [t for t in TITLES if recipe.holds(t, benchmark=False)]
+  assert asked + sampled_out + 2 * len(left) == 10 * len(held)
+
+
+def test_splits_share_no_title_and_the_test_is_the_benchmark(build):
+  titles = [titles_in(build(s)) for s in ('train', 'validation')]
   assert all(titles)
-  assert len(set.union(*titles)) == sum(map(len, titles))
-  assert titles_in(build(root, 'test', seed=1)) <= {
-    f'Title_{i}' for i in range(40) if squad.split_of(f'Title_{i}') == 'test'
+  assert not titles[0] & titles[1]
+  assert len(titles[0] | titles[1]) <= 40
+  tests = ' '.join(c for i in build('test') for c in i.chunks)
+  assert 'Title_' not in tests and BENCHMARK[0] in tests
+  assert not any(
+    f'of {title} ' in chunk
+    for split in ('train', 'validation')
+    for i in build(split)
+    for chunk in i.chunks
+    for title in BENCHMARK
+  )
+  assert titles_in(build(seed=1)) <= titles[0] | {
+    t for t in TITLES if t not in titles[1]
   }
 
 
-def test_the_seed_decides_everything_else(root):
-  assert build(root) == build(root)
-  assert build(root) != build(root, seed=1)
+def test_the_published_split_does_not_spare_the_benchmark(build):
+  text = ' '.join(c for i in build(published=True) for c in i.chunks)
+  assert any(f'of {title} ' in text for title in BENCHMARK)
+  assert build('validation', published=True)[0].questions == (
+    build('test', published=True)[0].questions
+  )
 
 
-def test_questions_are_sampled_in_order(root):
-  few, all_of_them = build(root, max_questions=2), build(root)
-  for instance, whole in zip(few, all_of_them):
+def test_the_training_file_is_read_too(build, put):
+  put(squad.FILES[0], articles([f'Other_{i}' for i in range(9)]))
+  text = ' '.join(c for i in build() for c in i.chunks)
+  assert 'Other_' in text and 'Title_' in text
+
+
+def test_the_seed_decides_everything_else(build):
+  assert build() == build()
+  assert build() != build(seed=1)
+
+
+def test_questions_are_sampled_in_order(build):
+  for instance, whole in zip(build(max_questions=2), build()):
     assert len(instance.questions) == 2
     assert instance.chunks == whole.chunks
     places = [whole.questions.index(q) for q in instance.questions]
     assert places == sorted(places)
 
 
-def test_titles_can_be_kept_out(root):
-  out = sorted(titles_in(build(root)))[:3]
-  assert not titles_in(build(root, exclude_titles=out)) & set(out)
+def test_long_answers_and_thin_instances_are_left_out(build, recipe_of):
+  recipe = recipe_of(max_answer_tokens=1)
+  assert squad.build(recipe)
+  with pytest.raises(ValueError, match='with 50 questions'):
+    build(min_questions=50)
 
 
-def test_bad_arguments_and_files_are_named(root, tmp_path):
-  with pytest.raises(ValueError, match="No split 'dev'"):
-    build(root, 'dev')
-  with pytest.raises(ValueError, match='chunks is 0'):
-    build(root, chunks=0)
-  with pytest.raises(ValueError, match='fill no instance of 1000 chunks'):
-    build(root, chunks=1000)
-  with pytest.raises(FileNotFoundError, match=r'dev-v1\.1\.json'):
-    build(root / 'nowhere')
-  path = root / squad.FILE
-  whole = path.read_text()
-  path.write_text(whole[: len(whole) // 2])
-  with pytest.raises(ValueError, match='not complete JSON'):
-    build(root)
-  path.write_text('{"version": "1.1", "data": [{"title": "a"}]}')
-  with pytest.raises(ValueError, match='not in the official layout'):
-    build(root)
-  path.write_text('version https://git-lfs.github.com/spec/v1\n')
-  with pytest.raises(ValueError, match='Git LFS pointer'):
-    build(root)
-
-
-@pytest.mark.skipif(not DATA, reason='MEM_ALPHA_DATA is not set')
-def test_the_real_file_gives_all_splits():
-  root = pathlib.Path(DATA) / 'raw'
-  for split in ('train', 'validation', 'test'):
-    instances = build(root, split, chunk_tokens=120, chunks=4)
-    assert len(instances) >= 50
-    text_of = {i.instance_id: ' '.join(i.chunks) for i in instances}
-    answered = [
-      any(a in text_of[i.instance_id] for a in q.answers)
-      for i in instances
-      for q in i.questions
+def test_what_a_model_knows_is_not_asked(build):
+  def ask(prompts):  # knows all first facts
+    return [
+      f'It is value{p.split("part ")[1][0]}x0.' if 'fact 0' in p else 'No idea'
+      for p in prompts
     ]
-    # An answer may straddle two chunks.
-    assert sum(answered) >= 0.98 * len(answered) > 0
+
+  texts = [q.text for i in build(ask=ask) for q in i.questions]
+  assert texts and not any('fact 0' in text for text in texts)
+
+
+def test_an_instance_has_the_asked_length(build, recipe_of):
+  for tokens in (200, 1000, 20_000):  # the split has about 4,500
+    recipe = recipe_of(tokens=tokens, instances=1)
+    (instance,) = squad.build(recipe)
+    assert abs(sum(map(words, instance.chunks)) - tokens) <= max(
+      60, tokens / 100
+    )
+    assert all(words(chunk) <= 60 for chunk in instance.chunks)
+    repeats = any('repeat' in e.reason for e in recipe.log.entries)
+    assert repeats == (tokens == 20_000)
+
+
+def test_bad_files_are_named(build, put, tmp_path, recipe_of):
+  with pytest.raises(ValueError, match="No split 'dev'"):
+    build('dev')
+  with pytest.raises(ValueError, match='chunks is 0'):
+    build(chunks=0)
+  with pytest.raises(ValueError, match='fill no instance of 60000 tokens'):
+    build(chunks=1000)
+  with pytest.raises(FileNotFoundError, match=r'dev-v1\.1\.json'):
+    squad.build(recipe_of(root=tmp_path / 'nowhere'))
+  whole = (tmp_path / DEV).read_text()
+  for text, words_ in (
+    (whole[: len(whole) // 2], 'not complete JSON'),
+    ('{"version": "1.1", "data": [{"title": "a"}]}', 'not in the official'),
+    ('version https://git-lfs.github.com/spec/v1\n', 'Git LFS pointer'),
+  ):
+    put(DEV, text)
+    with pytest.raises(ValueError, match=words_):
+      build()
+  (tmp_path / DEV).write_bytes(b'{"data": "\xff"}')
+  with pytest.raises(ValueError, match='not UTF-8'):
+    build()
+
+
+def test_bad_rows_are_named_and_left_out(put, recipe_of):
+  data = articles(TITLES)
+  entry = data['data'][0]['paragraphs'][0]
+  entry['qas'][1]['id'] = entry['qas'][0]['id'] = 'same'
+  data['data'][1]['paragraphs'][2]['context'] = ' '
+  put(DEV, data)
+  recipe = recipe_of()
+  squad.build(recipe)
+  found = {e.reason: e.place for e in recipe.log.entries}
+  assert 'question same' in found['duplicate id']
+  assert found['empty paragraph'] == f'{DEV}: Title_1, paragraph 2'

@@ -1,0 +1,374 @@
+"""LoCoMo, LongMemEval and PerLTQA: sessions in order, questions answerable."""
+
+import itertools
+
+import pytest
+
+from mem_alpha import structs
+from mem_alpha.data.sources import conversations
+from mem_alpha.data.sources import locomo
+from mem_alpha.data.sources import longmemeval
+from mem_alpha.data.sources import perltqa
+
+
+def words(text):
+  return len(text.split())
+
+
+def history(name, count=12, evidence=True):
+  sessions = tuple(
+    conversations.Session(
+      f'[{name} session {n}]',
+      tuple(f'<A> {name} said thing {n} {t} to B.' for t in range(4)),
+    )
+    for n in range(count)
+  )
+  asked = tuple(
+    conversations.Asked(
+      structs.Question(f'{name} {n}?', (f'{n}',), 'toy', 'exact'),
+      frozenset({n, (n + 5) % count}) if evidence else None,
+    )
+    for n in range(count)
+  )
+  return conversations.History(name, sessions, asked)
+
+
+def build(recipe, *histories, **options):
+  return conversations.build(histories, recipe, source='toy', **options)
+
+
+def test_a_history_that_fits_is_told_in_order_and_all_is_asked(recipe_of):
+  (instance,) = build(recipe_of(chunks=20), history('Ann'))
+  assert len(instance.questions) == 12
+  text = '\n'.join(instance.chunks)
+  places = [text.index(f'thing {n} {t} ') for n in range(12) for t in range(4)]
+  assert places == sorted(places)
+  assert all(chunk.startswith('[Ann session') for chunk in instance.chunks)
+  assert all(words(chunk) <= 60 for chunk in instance.chunks)
+
+
+@pytest.mark.parametrize('tokens', [120, 250, 2000])
+def test_a_length_holds_the_sessions_of_what_is_asked(tokens, recipe_of):
+  recipe = recipe_of(tokens=tokens, chunk_tokens=80)
+  instance, _ = build(recipe, history('Ann'), history('Bob'))
+  total = sum(map(words, instance.chunks))
+  assert abs(total - tokens) <= 45  # a session more or less
+  text = '\n'.join(instance.chunks)
+  assert instance.questions
+  for question in instance.questions:
+    number = int(question.answers[0])
+    for session in (number, (number + 5) % 12):
+      assert all(f'Ann said thing {session} {t} ' in text for t in range(4))
+  own = [n for n in range(12) if f'Ann said thing {n} 0' in text]
+  assert [text.index(f'Ann said thing {n} 0') for n in own] == sorted(
+    text.index(f'Ann said thing {n} 0') for n in own
+  )
+  assert ('Bob' in text) == (tokens == 2000)
+  entries = [e.reason for e in recipe.log.entries]
+  assert any('repeat' in reason for reason in entries) == (tokens == 2000)
+  assert ('its sessions do not fit' in entries) == (tokens < 2000)
+
+
+def test_questions_without_known_sessions_need_them_all(recipe_of):
+  whole = recipe_of(chunks=20)
+  assert len(build(whole, history('Ann', evidence=False))[0].questions) == 12
+  with pytest.raises(ValueError, match='none of 1 histories leaves 1 question'):
+    build(recipe_of(chunks=2), history('Ann', evidence=False))
+
+
+def test_a_session_is_a_chunk_without_merging(recipe_of):
+  (instance,) = build(recipe_of(chunks=5), history('Ann'), merge=False)
+  assert len(instance.chunks) == 5
+  assert all(chunk.count('[Ann session') == 1 for chunk in instance.chunks)
+  assert all(chunk.count('<A>') == 4 for chunk in instance.chunks)
+
+
+# ------------------------------------------------------------------- LoCoMo
+
+
+def talk(name, sessions=3):
+  value = {'speaker_a': 'Ann', 'speaker_b': 'Bo'}
+  for n in range(1, sessions + 1):
+    value[f'session_{n}_date_time'] = f'{n} May, 2023'
+    value[f'session_{n}'] = [
+      {'speaker': 'Ann', 'dia_id': f'D{n}:1', 'text': f'I saw {n} dogs.'},
+      {
+        'speaker': 'Bo',
+        'dia_id': f'D{n}:2',
+        'text': 'Look!',
+        'blip_caption': 'a photo of a cat',
+      },
+    ]
+  qa = [
+    {
+      'question': f'How many dogs in {n}?',
+      'answer': n,
+      'evidence': [f'D{n}:1'],
+      'category': 4,
+    }
+    for n in range(1, sessions + 1)
+  ]
+  qa += [
+    {'question': 'x', 'adversarial_answer': 'y', 'evidence': [], 'category': 5},
+    {'question': 'x', 'evidence': ['D1:1'], 'category': 1},
+    {
+      'question': 'Both?',
+      'answer': 'yes',
+      'evidence': ['D1:1; D2:1', 'D', 'D:3:1'],
+      'category': 1,
+    },
+  ]
+  return {'sample_id': name, 'conversation': value, 'qa': qa}
+
+
+def test_locomo_is_read_and_split_by_conversation(put, recipe_of):
+  names = ['conv-26', 'conv-30', 'conv-41', 'conv-42', 'conv-41']
+  put('locomo/a.json', [talk(name) for name in names])
+  found = {}
+  for split in ('train', 'validation', 'test'):
+    recipe = recipe_of(split, chunks=9)
+    found[split] = [i.instance_id.split('/')[-1] for i in locomo.build(recipe)]
+  assert found == {
+    'train': ['conv-26'],
+    'validation': ['conv-30'],
+    'test': ['conv-41', 'conv-42'],
+  }
+  (instance,) = locomo.build(recipe_of(chunks=9))
+  assert instance.chunks[0].startswith(
+    '[Dialogue between Ann and Bo on 1 May, 2023]\n<Ann> I saw 1 dogs.\n'
+    '<Bo> Look! [shows a photo of a cat]'
+  )
+  assert [q.answers for q in instance.questions] == [
+    ('1',),
+    ('2',),
+    ('3',),
+    ('yes',),
+  ]
+  assert recipe.log.counts() == {
+    'locomo: changed: malformed evidence ids were mended': 4,
+    'locomo: left out: adversarial, it has no answer': 4,
+    'locomo: left out: duplicate id': 1,
+    'locomo: left out: question without answer': 4,
+  }
+
+
+def test_bad_locomo_files_are_named(put, recipe_of):
+  with pytest.raises(FileNotFoundError, match='LoCoMo is not in'):
+    locomo.build(recipe_of())
+  put('locomo/a.json', [{'sample_id': 'x'}])
+  with pytest.raises(ValueError, match='item 0 is not in the upstream layout'):
+    locomo.build(recipe_of())
+
+
+# -------------------------------------------------------------- LongMemEval
+
+
+def turns(n):
+  return [
+    {'role': 'user', 'content': f'My number is {n}, please remember it.'},
+    {'role': 'assistant', 'content': f'I noted {n}.'},
+  ]
+
+
+def official(name, first, **more):
+  sessions = [turns(n) for n in range(first, first + 6)]
+  return {
+    'question_id': name,
+    'question_type': 'multi-session',
+    'question': f'What is my number in {name}?',
+    'question_date': '2023/05/30',
+    'answer': first,
+    'answer_session_ids': [f's{first}'],
+    'haystack_dates': [f'2023/05/{10 + n}' for n in range(6)],
+    'haystack_session_ids': [f's{n}' for n in range(first, first + 6)],
+    'haystack_sessions': sessions,
+    **more,
+  }
+
+
+BENCHMARK = {
+  'source': 'longmemeval_s*',
+  'instance_id': 'longmemeval_s*#1',
+  'haystack_dates': ['Chat Time: 2022/11/17', 'Chat Time: 2022/11/18'],
+  'haystack_sessions': [turns(900), turns(103)],
+  'questions': [
+    {
+      'question_id': 'q',
+      'question': 'Current Date: x,\n\n Now Answer the Question: Why 900?',
+      'answers': ['900'],
+    },
+    {'question_id': 'r', 'question': 'Empty?', 'answers': ['']},
+  ],
+}
+
+
+def test_longmemeval_reads_both_layouts_and_keeps_the_test_apart(
+  put, recipe_of
+):
+  put('longmemeval/mab_longmemeval_s_star_1.json', BENCHMARK)
+  items = [official(f'item{n}', 100 * n) for n in range(2, 30)]
+  items += [
+    official('shares filler', 100),  # session 103
+    official('shares evidence', 100, answer_session_ids=['s103']),
+    official('asks the same', 5000, question='Why 900?'),
+    official('item2', 0),
+  ]
+  put('longmemeval/longmemeval_s.json', items)
+  (test,) = longmemeval.build(recipe_of('test', chunks=9))
+  assert test.chunks[0].startswith(
+    '[Dialogue at timestamp 2022/11/17]\n<User> My number is 900,'
+  )
+  assert [q.answers for q in test.questions] == [('900',)]
+  found = {}
+  for split in ('train', 'validation'):
+    recipe = recipe_of(split, chunks=9)
+    found[split] = longmemeval.build(recipe)
+  names = [{i.instance_id.split('/')[-1] for i in f} for f in found.values()]
+  assert all(names) and not names[0] & names[1]
+  # 28 of its own, one with a session less; item9 needs the test's session 900.
+  assert len(names[0] | names[1]) == 28 and 'item9' not in names[0] | names[1]
+  everything = ' '.join(c for f in found.values() for i in f for c in i.chunks)
+  assert 'number is 103,' not in everything
+  assert 'number is 104,' in everything
+  question = found['train'][0].questions[0].text
+  assert question.startswith('Current date: 2023/05/30\nWhat is my number in')
+  assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 1
+
+
+def test_without_the_benchmark_the_official_file_has_all_splits(put, recipe_of):
+  items = [official(f'item{n}', 100 * n) for n in range(60)]
+  put('longmemeval/longmemeval_s.json', items)
+  names = [
+    {
+      i.instance_id.split('/')[-1]
+      for i in longmemeval.build(recipe_of(s, chunks=9))
+    }
+    for s in ('train', 'validation', 'test')
+  ]
+  assert sum(map(len, names)) == 60
+  assert not any(a & b for a, b in itertools.combinations(names, 2))
+
+
+def test_bad_longmemeval_files_are_named(put, recipe_of):
+  with pytest.raises(FileNotFoundError, match='LongMemEval is not in'):
+    longmemeval.build(recipe_of())
+  put('longmemeval/mab_longmemeval_s_star_1.json', BENCHMARK)
+  with pytest.raises(ValueError, match='training needs the official'):
+    longmemeval.build(recipe_of('train'))
+  put('longmemeval/longmemeval_s.json', [{'question_id': 'x'}])
+  with pytest.raises(ValueError, match='item 0 is in neither layout'):
+    longmemeval.build(recipe_of())
+
+
+# ------------------------------------------------------------------ PerLTQA
+
+
+def question(text, reference, *anchors):
+  return {
+    'Question': text,
+    'Answer': f'A long answer about {anchors[0]}.',
+    'Reference Memory': reference,
+    'Memory Anchors': [{anchor: [-1, -1]} for anchor in anchors],
+  }
+
+
+def memories(name):
+  return {
+    'profile': {},
+    'social_relationship': '{}',
+    'events': {
+      '1_0_0': {
+        'content': f'{name} saw the Grand Canyon with Li Ting.',
+        'summary': 'A trip',
+        'Creation Time': 'May 12, 2022',
+      },
+      '1_1_0': {
+        'content': f'{name} won a chess match.',
+        'summary': 'A match',
+        'Creation Time': '2012',
+      },
+      '1_2_0': {'content': ' ', 'summary': 'x', 'Creation Time': 'y'},
+    },
+    'dialogues': {
+      '1_1_0_0#0': {
+        'events': '1_1_0',
+        'contents': {'2022-01-01': [f'{name}: It was a rook sacrifice.']},
+      }
+    },
+  }
+
+
+def asked_of(name):
+  return {
+    'profile': [question(f'Who is {name}?', 'Gender', 'x')],
+    'social_relationship': [
+      {'1_0': [question('With whom?', "['1_0']", 'li ting')]}
+    ],
+    'events': [
+      {
+        '1_0_0': [
+          question(
+            'Where?', "['1_0_0']", 'Grand Canyon', 'a very long phrase here'
+          ),
+          question('Lost?', "['1_0_0']", 'not in it'),
+        ]
+      },
+      {'9_9_9': [question('What?', "['9_9_9']", 'x')]},
+    ],
+    'dialogues': [
+      {'1_1_0_0#0': [question('How?', "['1_1_0_0#0']", 'rook', 'sacrifice')]}
+    ],
+  }
+
+
+def test_perltqa_tells_events_and_asks_for_keywords(put, recipe_of):
+  names = [f'Person {n}' for n in range(40)]
+  put('perltqa/perltmem_en_v2.json', {name: memories(name) for name in names})
+  put(
+    'perltqa/perltqa_en_v2.json',
+    [{name: asked_of(name)} for name in [*names, 'Nobody']],
+  )
+  recipes = [recipe_of(s) for s in ('train', 'validation', 'test')]
+  found = [perltqa.build(recipe) for recipe in recipes]
+  ids = [{i.instance_id.split('/')[-1] for i in some} for some in found]
+  assert all(ids) and sum(map(len, ids)) == len(set.union(*ids)) == 40
+  instance = found[0][0]
+  assert len(instance.chunks) == 2
+  assert instance.chunks[0].startswith(
+    '[Event on May 12, 2022: A trip]\nPerson'
+  )
+  assert '[Dialogue at 2022-01-01]\nPerson' in instance.chunks[1]
+  assert {q.text: q.answers for q in instance.questions} == {
+    'With whom?': ('li ting',),
+    'Where?': ('Grand Canyon',),
+    'How?': ('rook;sacrifice',),
+  }
+  assert {q.metric for q in instance.questions} == {'keywords'}
+  counts = recipes[0].log.counts()
+  assert counts['perltqa: left out: character without memories'] == 1
+  for reason in ('no keyword in its event', 'no event for it', 'empty event'):
+    assert counts[f'perltqa: left out: {reason}'] == len(found[0])
+
+
+def test_shortened_answers_are_taken_as_they_are(put, recipe_of):
+  put('perltqa/perltmem_en.json', {'Person 0': memories('Person 0')})
+  put('perltqa/perltqa_en_shortened.json', [{'Person 0': asked_of('Person 0')}])
+  for split in ('train', 'validation', 'test'):
+    try:
+      (instance,) = perltqa.build(recipe_of(split))
+    except ValueError:
+      continue
+    assert ('A long answer about rook.',) in {
+      q.answers for q in instance.questions
+    }
+    return
+  raise AssertionError('the character is in no split')
+
+
+def test_bad_perltqa_files_are_named(put, recipe_of):
+  with pytest.raises(FileNotFoundError, match='perltmem_en_v2'):
+    perltqa.build(recipe_of())
+  put('perltqa/perltmem_en.json', {f'P{n}': {} for n in range(30)})
+  put('perltqa/perltqa_en.json', [{f'P{n}': {}} for n in range(30)])
+  with pytest.raises(ValueError, match='not in the upstream layout'):
+    perltqa.build(recipe_of())
