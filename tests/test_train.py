@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from configs import embedded
+from mem_alpha import build
+from mem_alpha import build_data
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import metrics
 from mem_alpha import text
 from mem_alpha import train
+from mem_alpha.data import schema
 from mem_alpha.grpo import update
 from mem_alpha.rollout import episode
 
@@ -180,3 +183,18 @@ def test_shapes_never_change_while_a_run_goes_on(tmp_path):
   assert isinstance(runner, episode.Runner)
   train.run(small_config(), tmp_path / 'again')
   assert update._add._cache_size() == sizes
+
+
+def test_a_run_trains_on_prepared_files(tmp_path):
+  config = small_config()
+  vocab = build.tokenizer(config, tmp_path / 'tokenizer')
+  for split in ('train', 'validation', 'test'):
+    some = build_data.instances(config, split, 8, vocab)
+    schema.write(tmp_path / f'{split}.parquet', list(some))
+    config.data[f'{split}_files'] = (str(tmp_path / f'{split}.parquet'),)
+  config.data.sources = ('files',)
+  config.warm.copy_steps, config.warm.keep_steps = 0, 0
+  config.warm.steps = config.grpo.steps = 1
+  train.run(config, tmp_path / 'run')
+  summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert summary['test_instances'] == 4

@@ -196,7 +196,8 @@ class _Maker:
     if numbers is None:
       order = self.rng.sample(range(len(labels)), len(labels))
       numbers = dict(zip(labels, order))
-    more = [e for e in examples if e.label in labels]
+    affordable = set(labels)
+    more = [e for e in examples if e.label in affordable]
     (chunks,) = recipe.reach(
       lambda room: (self._pack(self._enough(first, more, room), numbers),),
       self._room(),
@@ -251,8 +252,8 @@ class _Maker:
     """Examples that fill an instance; each label early; again if need be."""
     rng = random.Random(f'{self.instance_id}/order')
     room -= sum(self.counted[e.text] for e in first)
-    fresh = [e for e in examples if e not in set(first)]
-    chosen = []
+    taken = set(first)
+    fresh, chosen = [e for e in examples if e not in taken], []
     while room > 0 and (fresh or examples):
       for example in fresh:
         room -= self.counted[example.text]

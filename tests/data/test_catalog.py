@@ -1,0 +1,219 @@
+"""All sources on the real files: golden figures, and what must hold of them.
+
+Tokens are words here, so that no model's tokenizer is needed.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import re
+
+import pytest
+
+from mem_alpha.data import benchmark
+from mem_alpha.data import catalog
+from mem_alpha.data import overlap
+from mem_alpha.data import splits
+from mem_alpha.data.sources import hotpotqa
+from mem_alpha.data.sources import ruler_qa1
+
+DATA = os.environ.get('MEM_ALPHA_DATA')
+real = pytest.mark.skipif(not DATA, reason='MEM_ALPHA_DATA is not set')
+
+# source -> split -> (instances, chunks, words, questions), at most 6 instances.
+GOLDEN = {
+  'squad': {
+    'train': (6, 60, 20239, 600),
+    'validation': (6, 60, 19569, 555),
+    'test': (6, 60, 19896, 571),
+  },
+  'hotpotqa': {
+    'train': (6, 60, 20944, 127),
+    'validation': (5, 50, 17821, 113),
+    'test': (6, 60, 21191, 122),
+  },
+  'booksum': {'train': (3, 25, 9459, 3)},
+  'pubmed_structured': {
+    'train': (6, 60, 23181, 600),
+    'validation': (6, 60, 23313, 600),
+    'test': (6, 60, 23210, 600),
+  },
+  'nlu': {
+    'train': (6, 60, 23742, 600),
+    'validation': (6, 60, 23688, 600),
+    'test': (6, 60, 23735, 600),
+  },
+  'trec_coarse': {
+    'train': (6, 60, 23591, 600),
+    'validation': (6, 60, 23638, 600),
+    'test': (3, 30, 11759, 262),
+  },
+  'trec_fine': {
+    'train': (6, 60, 23644, 600),
+    'validation': (6, 60, 23604, 596),
+    'test': (3, 30, 11810, 262),
+  },
+  'banking77': {
+    'train': (6, 60, 23485, 600),
+    'validation': (6, 60, 23446, 599),
+    'test': (6, 60, 23456, 600),
+  },
+  'clinc150': {
+    'train': (6, 60, 23673, 600),
+    'validation': (6, 60, 23682, 600),
+    'test': (6, 60, 23731, 600),
+  },
+  'ruler_qa1': {'test': (4, 50, 16263, 100)},
+  'ruler_qa2': {'test': (4, 48, 16242, 100)},
+  'locomo': {
+    'train': (1, 10, 3820, 53),
+    'validation': (1, 10, 3868, 38),
+    'test': (3, 30, 11442, 84),
+  },
+}
+
+
+@pytest.fixture
+def build(recipe_of):
+  def make(name, split, **options):
+    options = {'chunk_tokens': 400, 'chunks': 10, 'instances': 6, **options}
+    recipe = recipe_of(split, root=pathlib.Path(DATA) / 'raw', **options)
+    return catalog.build(name, recipe), recipe.log
+
+  return make
+
+
+def test_every_source_has_a_file_of_its_name():
+  folder = pathlib.Path(catalog.__file__).parent / 'sources'
+  for name, module in catalog.SOURCES.items():
+    assert pathlib.Path(module.__file__) == folder / f'{name}.py'
+
+
+@real
+@pytest.mark.parametrize('name', GOLDEN)
+def test_golden_statistics(name, build):
+  for split, expected in GOLDEN[name].items():
+    found, _ = build(name, split)
+    chunks = [chunk for i in found for chunk in i.chunks]
+    assert len({i.instance_id for i in found}) == len(found)
+    assert all(i.source == name for i in found)
+    assert (
+      len(found),
+      len(chunks),
+      sum(len(chunk.split()) for chunk in chunks),
+      sum(len(i.questions) for i in found),
+    ) == expected
+
+
+@real
+@pytest.mark.parametrize(
+  'name', ['squad', 'hotpotqa', 'ruler_qa1', 'ruler_qa2']
+)
+def test_answers_stand_in_a_chunk(name, build):
+  for split in ('test',) if 'ruler' in name else splits.NAMES:
+    for instance in build(name, split)[0]:
+      chunks = [chunk.lower() for chunk in instance.chunks]
+      for question in instance.questions:
+        golds = [answer.lower() for answer in question.answers]
+        assert (
+          any(gold in chunk for gold in golds for chunk in chunks)
+          or golds in (['yes'], ['no'])
+          and name == 'ruler_qa2'
+        )
+
+
+@real
+@pytest.mark.parametrize(
+  'name',
+  [
+    'nlu',
+    'trec_coarse',
+    'trec_fine',
+    'banking77',
+    'clinc150',
+    'pubmed_structured',
+  ],
+)
+def test_asked_labels_are_shown(name, build):
+  for split in splits.NAMES:
+    for instance in build(name, split, instances=2)[0]:
+      shown = set(re.findall(r'\nLabels?: (\d+)', '\n'.join(instance.chunks)))
+      assert {q.answers[0] for q in instance.questions} <= shown
+
+
+@real
+def test_benchmark_labels_have_the_numbers_of_their_golds(build):
+  (first, *_), log = build('banking77', 'test')
+  golds = {
+    row['prompt']: row['golds'][0]
+    for row in map(
+      json.loads, (pathlib.Path(DATA) / 'raw' / benchmark.QUESTIONS).open()
+    )
+    if row['source'].startswith('icl_banking77')
+  }
+  asked = {
+    q.text.split('\n')[0].removeprefix('Sentence: '): q.answers[0]
+    for q in first.questions
+  }
+  common = set(golds) & set(asked)
+  assert len(common) >= 15
+  assert all(golds[text] == asked[text] for text in common)
+
+
+@real
+def test_ruler_holds_the_context_of_each_listed_question(build, recipe_of):
+  recipe = recipe_of(root=pathlib.Path(DATA) / 'raw')
+  (first,), log = build('ruler_qa1', 'test', tokens=30_000)
+  whole = ruler_qa1.whole(recipe)
+  asked = {q.text for q in first.questions}
+  listed = benchmark.listed(recipe, 'ruler_qa1')
+  assert len(listed) == 50 and {q.text for q in listed} <= asked
+  text = '\n'.join(first.chunks)
+  for item, question in zip(whole.chunks, whole.questions):
+    del item
+    assert question.text  # every listed one is of a paragraph that is shown
+  assert not [e for e in log.entries if 'not there' in e.reason]
+
+  (second,), log = build('ruler_qa2', 'test', tokens=60_000)
+  missing = [e for e in log.entries if 'not there' in e.reason]
+  assert len(missing) == 11
+  rows = {
+    r.question: r for r in hotpotqa.read(recipe, hotpotqa.EVALUATION_FILE)
+  }
+  text = '\n'.join(second.chunks)
+  held = 0
+  for question in benchmark.listed(recipe, 'ruler_qa2'):
+    row = rows.get(' '.join(question.text.split()))
+    if row:
+      held += 1
+      for title in row.evidence:
+        assert f'\n{title}\n{row.articles[title]}' in text
+  assert held == 39
+
+
+@real
+@pytest.mark.parametrize(
+  'name', ['squad', 'hotpotqa', 'nlu', 'trec_fine', 'banking77', 'locomo']
+)
+def test_splits_share_nothing(name, build, recipe_of):
+  contents = [overlap.of(build(name, split)[0]) for split in splits.NAMES]
+  for first, second in itertools.combinations(contents, 2):
+    assert first.shared(second) == overlap.NOTHING
+  listed = overlap.of_listed(
+    benchmark.listed(recipe_of(root=pathlib.Path(DATA) / 'raw'))
+  )
+  for content in contents[:2]:
+    assert content.shared(listed) == overlap.NOTHING
+
+
+@real
+@pytest.mark.parametrize(
+  'name', ['squad', 'hotpotqa', 'booksum', 'trec_fine', 'locomo']
+)
+@pytest.mark.parametrize('tokens', [2000, 50_000])
+def test_any_length(name, tokens, build):
+  (instance,), _ = build(name, 'train', tokens=tokens, instances=1)
+  total = sum(len(chunk.split()) for chunk in instance.chunks)
+  assert abs(total - tokens) <= max(400, 0.02 * tokens)
+  assert instance.questions
