@@ -35,6 +35,8 @@ setuptools.setup(
     'aiohttp>=3.12,<4',
     # ROUGE-L as others report it, stemming included.
     'rouge-score>=0.1.2,<0.2',
+    # Reads and writes parquet, the format of the published data sets.
+    'pyarrow>=24,<27',
     # The progress bar.
     'tqdm>=4.66,<5',
   ],
@@ -43,6 +45,8 @@ setuptools.setup(
     'tpu': [f'jax[tpu]{JAX}'],
     # Tokens as the published reward counts them (o200k), without a download.
     'reference': ['bpe-openai>=0.1.4,<0.2'],
+    # Fetches raw data that is missing (--config.data.hub=True).
+    'hub': ['datasets>=4,<6'],
     'test': [
       'pytest>=8,<10',
       'hypothesis>=6.100,<7',  # random operations against an oracle

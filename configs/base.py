@@ -21,15 +21,14 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.data = config_dict.ConfigDict()
   c.data.sources = ('synthetic',)  # synthetic, files, or of data/catalog.py
   c.data.root = config_dict.placeholder(str)  # raw files; $MEM_ALPHA_DATA/raw
+  c.data.hub = False  # fetch raw files that are missing; needs [hub]
   c.data.train_instances = 4000  # instances of one epoch (as far as there are)
   c.data.chunks = 5  # chunks per instance, at most
   c.data.chunk_tokens = 384  # tokens per chunk of real text, at most
   c.data.max_questions = 10  # questions per instance of real text, at most
   c.data.min_questions = 1  # instances of real text with fewer are left out
   c.data.min_chunks = 1  # texts with fewer chunks are left out
-  c.data.min_chunk_tokens = config_dict.placeholder(
-    int
-  )  # sizes drawn from here
+  c.data.min_chunk_tokens = config_dict.placeholder(int)  # sizes drawn: from
   c.data.max_answer_tokens = config_dict.placeholder(int)  # longer: left out
   c.data.tokens = config_dict.placeholder(int)  # length, instead of chunks
   c.data.published = False  # split as published: shares rows with its tests

@@ -8,6 +8,7 @@ from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.data import catalog
+from mem_alpha.data import hub
 from mem_alpha.data import iterator
 from mem_alpha.data import ledger
 from mem_alpha.data import mixture
@@ -83,6 +84,8 @@ def _of_source(config, source, split, share, vocab):
       for name in names
       for instance in schema.read(name, metric=config.data.metric)
     ]
+  if config.data.hub:
+    hub.fetch(source, build.data_root(config))
   log = ledger.Ledger()
   found = catalog.build(source, recipe(config, split, _counter(vocab), log=log))
   for reason, number in log.counts().items():

@@ -26,6 +26,7 @@ from mem_alpha import text
 from mem_alpha.data import ask
 from mem_alpha.data import benchmark
 from mem_alpha.data import catalog
+from mem_alpha.data import hub
 from mem_alpha.data import ledger
 from mem_alpha.data import mixture
 from mem_alpha.data import overlap
@@ -140,6 +141,8 @@ def _build(config, recipe, split: str) -> list[structs.Instance]:
   found, most = [], config.prepare[split]
   for source in config.data.sources if most else ():
     logging.info('Building %s, %s.', source, split)
+    if config.data.hub:
+      hub.fetch(source, recipe.root)
     caps = mixture.parse(config.data.caps, what='data.caps')
     found += catalog.build(
       source,

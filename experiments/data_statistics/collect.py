@@ -91,7 +91,8 @@ def bar(x: int, y: int, value: float, top: float, colour: str) -> list[str]:
   length = max(1.0, math.log10(max(value, 1)) / top * (WIDTH - 45))
   return [
     f'<rect x="{x}" y="{y}" width="{length:.1f}" height="9" fill="{colour}"/>',
-    f'<text x="{x + length + 4:.1f}" y="{y + 8}" font-size="9">{value:g}</text>',
+    f'<text x="{x + length + 4:.1f}" y="{y + 8}" font-size="9">'
+    f'{value:g}</text>',
   ]
 
 

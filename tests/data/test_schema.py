@@ -5,6 +5,7 @@ columns, types and nested JSON is written here, without our module.
 """
 
 import json
+import pathlib
 
 import pyarrow
 import pyarrow.parquet
@@ -208,3 +209,14 @@ def test_an_error_in_a_file_names_the_file(tmp_path):
   path.write_text('\n'.join(map(json.dumps, rows)))
   with pytest.raises(ValueError, match=r"data\.jsonl: Row 1, column 'num_ch"):
     schema.read(path)
+
+
+def test_the_readme_shows_how_to_bring_own_data(tmp_path, monkeypatch):
+  readme = pathlib.Path(__file__).parents[2] / 'README.md'
+  block = readme.read_text(encoding='utf-8').split('<!-- own-data -->')[1]
+  code = block.split('```python\n')[1].split('```')[0]
+  assert len(code.splitlines()) <= 10
+  monkeypatch.chdir(tmp_path)
+  exec(code, {})
+  (instance,) = schema.read('train.jsonl')
+  assert instance.questions[0].answers == ('Oslo',)
