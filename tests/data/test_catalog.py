@@ -15,8 +15,11 @@ from mem_alpha.data import benchmark
 from mem_alpha.data import catalog
 from mem_alpha.data import overlap
 from mem_alpha.data import splits
+from mem_alpha.data.sources import conversations
 from mem_alpha.data.sources import hotpotqa
+from mem_alpha.data.sources import longmemeval
 from mem_alpha.data.sources import ruler_qa1
+from mem_alpha.data.sources import squad
 
 DATA = os.environ.get('MEM_ALPHA_DATA')
 real = pytest.mark.skipif(not DATA, reason='MEM_ALPHA_DATA is not set')
@@ -165,14 +168,17 @@ def test_benchmark_labels_have_the_numbers_of_their_golds(build):
 def test_ruler_holds_the_context_of_each_listed_question(build, recipe_of):
   recipe = recipe_of(root=pathlib.Path(DATA) / 'raw')
   (first,), log = build('ruler_qa1', 'test', tokens=30_000)
-  whole = ruler_qa1.whole(recipe)
   asked = {q.text for q in first.questions}
   listed = benchmark.listed(recipe, 'ruler_qa1')
   assert len(listed) == 50 and {q.text for q in listed} <= asked
+  contexts = {
+    question.text: item.passages[0]
+    for items in squad.read(recipe, ruler_qa1.FILE).values()
+    for item in items
+    for question in item.questions
+  }
   text = '\n'.join(first.chunks)
-  for item, question in zip(whole.chunks, whole.questions):
-    del item
-    assert question.text  # every listed one is of a paragraph that is shown
+  assert all(contexts[question.text] in text for question in listed)
   assert not [e for e in log.entries if 'not there' in e.reason]
 
   (second,), log = build('ruler_qa2', 'test', tokens=60_000)
@@ -217,3 +223,23 @@ def test_any_length(name, tokens, build):
   total = sum(len(chunk.split()) for chunk in instance.chunks)
   assert abs(total - tokens) <= max(400, 0.02 * tokens)
   assert instance.questions
+
+
+@real
+def test_longmemeval_keeps_the_evidence_at_any_length(recipe_of):
+  root = pathlib.Path(DATA) / 'raw'
+  path = root / 'longmemeval' / 'extra_official_format_items.json'
+  recipe = recipe_of('test', root=root, tokens=8000, chunk_tokens=1500)
+  histories = longmemeval.read(recipe, path)
+  assert len(histories) == 6  # and one whose id occurs again
+  found = conversations.build(histories, recipe, source='longmemeval')
+  assert len(found) >= 4
+  by_name = {history.name: history for history in histories}
+  for instance in found:
+    total = sum(len(chunk.split()) for chunk in instance.chunks)
+    assert abs(total - 8000) <= 1500
+    text = '\n'.join(instance.chunks)
+    history = by_name[instance.instance_id.split('/')[-1]]
+    for place in history.asked[0].sessions:
+      session = history.sessions[place]
+      assert session.head in text and session.turns[0][:200] in text

@@ -80,7 +80,7 @@ def _history(recipe, item: dict) -> conversations.History:
     head = f'[Dialogue at timestamp {date.removeprefix("Chat Time: ")}]'
     sessions.append(conversations.Session(head, lines))
   asked = []
-  for entry in item['questions'] if 'questions' in item else [item]:
+  for entry in _entries(item):
     golds = entry['answers'] if 'answers' in entry else [entry['answer']]
     golds = tuple(str(g).strip() for g in golds if str(g).strip())
     if not golds:
@@ -95,6 +95,29 @@ def _history(recipe, item: dict) -> conversations.History:
       conversations.Asked(question, _evidence(entry, item, place_of))
     )
   return conversations.History(name, tuple(sessions), tuple(asked))
+
+
+def _entries(item: dict) -> list[dict]:
+  """The questions of an item: its only one, a list, or parallel lists."""
+  if 'questions' not in item:
+    return [item]
+  if all(isinstance(entry, dict) for entry in item['questions']):
+    return item['questions']
+  columns = zip(
+    item['questions'],
+    item['answers'],
+    item['answer_session_ids'],
+    strict=True,
+  )
+  return [
+    {
+      'question_id': f'{item["question_id"]}/{number}',
+      'question': question,
+      'answer': answer,
+      'answer_session_ids': ids,
+    }
+    for number, (question, answer, ids) in enumerate(columns)
+  ]
 
 
 def _line(recipe, place: str, turn: dict) -> str:

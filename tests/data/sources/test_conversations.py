@@ -235,6 +235,17 @@ def test_longmemeval_reads_both_layouts_and_keeps_the_test_apart(
   assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 1
 
 
+def test_an_item_may_have_parallel_lists_of_questions(put, recipe_of):
+  item = official('many', 0, questions=['A?', 'B?'], answers=['x', 'y'])
+  item['answer_session_ids'] = [['s0'], ['s1', 's2']]
+  path = put('longmemeval/longmemeval_s.json', [item])
+  (history,) = longmemeval.read(recipe_of(), path)
+  assert [(a.question.answers, a.sessions) for a in history.asked] == [
+    (('x',), {0}),
+    (('y',), {1, 2}),
+  ]
+
+
 def test_without_the_benchmark_the_official_file_has_all_splits(put, recipe_of):
   items = [official(f'item{n}', 100 * n) for n in range(60)]
   put('longmemeval/longmemeval_s.json', items)
