@@ -58,8 +58,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.prepare.validation = 10  # the same for validation
   c.prepare.test = 10  # the same for the test
   c.prepare.against = ()  # benchmarks that training must share nothing with
-  c.prepare.url = config_dict.placeholder(str)  # model that filters questions
-  c.prepare.model = config_dict.placeholder(str)  # its name at that endpoint
+  c.prepare.ask = False  # endpoint.model filters questions, writes keywords
 
   c.tokenizer = config_dict.ConfigDict()
   c.tokenizer.source = 'train'  # train (inside the run) or model (its own)

@@ -122,6 +122,15 @@ def panel(config, vocab: text.Tokenizer, workdir: pathlib.Path):
   )
 
 
+def helper(config, workdir: pathlib.Path) -> base.Model:
+  """The model at the endpoint, greedy, for what is no reading or judging."""
+  models = _Models(config, None, workdir)
+  j = config.judge
+  return models.make(
+    'endpoint', None, max_new_tokens=j.max_new_tokens, temperature=0.0
+  )
+
+
 def rules(config) -> score.Rules:
   """How the parts of the reward are counted."""
   r = config.reward
@@ -153,7 +162,7 @@ def _reader(config, vocab: text.Tokenizer, models) -> base.Reader:
 class _Models:
   """Models for readers and judges; they share weights, client and ledger."""
 
-  def __init__(self, config, vocab: text.Tokenizer, workdir: pathlib.Path):
+  def __init__(self, config, vocab, workdir: pathlib.Path):
     self.config, self.workdir = config, workdir
     self.ledger = failures.Ledger(config.endpoint.failure_limit)
     self.vocab = vocab  # of the local model, once one is made

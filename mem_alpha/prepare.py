@@ -15,15 +15,16 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Sequence
 
 from absl import logging
 
 from mem_alpha import build
 from mem_alpha import build_data
+from mem_alpha import build_panel
 from mem_alpha import files
 from mem_alpha import structs
 from mem_alpha import text
-from mem_alpha.data import ask
 from mem_alpha.data import benchmark
 from mem_alpha.data import catalog
 from mem_alpha.data import hub
@@ -34,6 +35,7 @@ from mem_alpha.data import recipe as recipes
 from mem_alpha.data import schema
 from mem_alpha.data import splits
 from mem_alpha.data import statistics
+from mem_alpha.readers import base
 
 Instances = dict[str, list[structs.Instance]]  # by split
 
@@ -44,7 +46,7 @@ def run(config, workdir: pathlib.Path) -> None:
   build.check(config)
   check(config)
   log = ledger.Ledger()
-  recipe = _recipe(config, log)
+  recipe = _recipe(config, log, workdir)
   found = {split: _build(config, recipe, split) for split in splits.NAMES}
   report = clean(config, recipe, found)
   rows = {
@@ -95,8 +97,9 @@ def check(config) -> None:
         f'prepare.against={name!r} is unknown: use one of '
         f'{", ".join(catalog.WHOLE)}.'
       )
-  if bool(config.prepare.url) != bool(config.prepare.model):
-    raise ValueError('prepare.url and prepare.model go together: set both.')
+  e = config.endpoint
+  if config.prepare.ask and not (e.url and e.model):
+    raise ValueError('prepare.ask=True needs endpoint.url and endpoint.model.')
   counts = [config.prepare[split] for split in splits.NAMES]
   if min(counts) < 0 or not any(counts):
     raise ValueError(
@@ -125,15 +128,27 @@ def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
   return overlap.report({**contents, **benchmarks})
 
 
-def _recipe(config, log: ledger.Ledger) -> recipes.Recipe:
+def _recipe(config, log, workdir: pathlib.Path) -> recipes.Recipe:
   tokenizer = text.load(config.prepare.tokenizer)
   recipe = build_data.recipe(
     config, 'train', lambda s: len(tokenizer.encode(s)), log=log
   )
-  if config.prepare.url:
-    model = ask.endpoint(config.prepare.url, config.prepare.model)
-    recipe = dataclasses.replace(recipe, ask=model)
+  if config.prepare.ask:
+    model = build_panel.helper(config, workdir)
+    recipe = dataclasses.replace(recipe, ask=lambda p: _ask(model, p))
   return recipe
+
+
+def _ask(model: base.Model, prompts: Sequence[str]) -> list[str]:
+  """The model's answers; data with a part of them would not be the same."""
+  completions = model([base.Prompt('', prompt) for prompt in prompts])
+  failed = [c.failed for c in completions if c.failed]
+  if failed:
+    raise ValueError(
+      f'{len(failed)} of {len(prompts)} questions got no answer ({failed[0]}): '
+      'start again, answers are kept; or leave prepare.ask out.'
+    )
+  return [completion.text for completion in completions]
 
 
 def _build(config, recipe, split: str) -> list[structs.Instance]:

@@ -8,6 +8,7 @@ import pytest
 
 from configs import base
 from mem_alpha import build
+from mem_alpha import build_panel
 from mem_alpha import prepare
 from mem_alpha import text
 from mem_alpha.data import benchmark
@@ -15,6 +16,7 @@ from mem_alpha.data import schema
 from mem_alpha.data.sources import nlu
 from mem_alpha.data.sources import ruler_qa1
 from mem_alpha.data.sources import squad
+from mem_alpha.readers import base as readers
 
 CONFIGS = sorted(
   path.stem
@@ -184,7 +186,7 @@ def test_a_split_of_none_is_not_built(config, tmp_path):
     ('data.sources', ('synthetic',), 'cannot build synthetic'),
     ('data.sources', ('wiki',), "'wiki' is unknown"),
     ('prepare.against', ('squad',), "against='squad' is unknown"),
-    ('prepare.url', 'http://x/v1', 'prepare.model go together'),
+    ('prepare.ask', True, 'needs endpoint.url and endpoint.model'),
     ('prepare.train', -1, 'must be 0 or more'),
     ('data.caps', ('squad',), 'source=number'),
   ],
@@ -219,3 +221,30 @@ def test_every_data_config_passes_its_checks(name):
     assert module.get_config('benchmark').prepare.train == 0
     with pytest.raises(ValueError, match="no variant 'x'"):
       module.get_config('x')
+
+
+def test_a_model_at_the_endpoint_filters_questions(
+  config, tmp_path, monkeypatch
+):
+  def complete(prompts):
+    return [
+      readers.Completion('v0')
+      if 'fact 0' in prompt.user
+      else readers.Completion('no idea')
+      for prompt in prompts
+    ]
+
+  monkeypatch.setattr(build_panel, 'helper', lambda *_: complete)
+  config.data.sources = ('squad',)
+  config.prepare.ask = True
+  config.endpoint.url, config.endpoint.model = 'http://x/v1', 'm'
+  prepare.run(config, tmp_path / 'out')
+  train = schema.read(tmp_path / 'out' / 'train.parquet')
+  asked = [q.text for i in train for q in i.questions]
+  assert asked and not any('fact 0' in text_ for text_ in asked)
+  failing = [readers.Completion(failed='timeout')]
+  monkeypatch.setattr(
+    build_panel, 'helper', lambda *_: lambda p: failing * len(p)
+  )
+  with pytest.raises(ValueError, match=r'got no answer \(timeout\)'):
+    prepare.run(config, tmp_path / 'other')

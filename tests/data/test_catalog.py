@@ -240,6 +240,10 @@ def test_longmemeval_keeps_the_evidence_at_any_length(recipe_of):
     assert abs(total - 8000) <= 1500
     text = '\n'.join(instance.chunks)
     history = by_name[instance.instance_id.split('/')[-1]]
-    for place in history.asked[0].sessions:
-      session = history.sessions[place]
-      assert session.head in text and session.turns[0][:200] in text
+    asked = set(instance.questions)
+    for place in {
+      p for a in history.asked if a.question in asked for p in a.sessions
+    }:
+      # A long turn may be cut into pieces.
+      start = history.sessions[place].turns[0][:40]
+      assert history.sessions[place].head in text and start in text
