@@ -48,6 +48,11 @@ def run(config, workdir: pathlib.Path) -> None:
   log = ledger.Ledger()
   recipe = _recipe(config, log, workdir)
   found = {split: _build(config, recipe, split) for split in splits.NAMES}
+  if not any(found.values()):
+    reasons = ' '.join(
+      e.place for e in log.entries if e.reason == 'no instance'
+    )
+    raise ValueError(f'Nothing could be built. {reasons}')
   report = clean(config, recipe, found)
   rows = {
     f'{source}/{split}': statistics.describe(some, recipe.size)
@@ -154,21 +159,21 @@ def _ask(model: base.Model, prompts: Sequence[str]) -> list[str]:
 def _build(config, recipe, split: str) -> list[structs.Instance]:
   """The instances of a split, source by source."""
   found, most = [], config.prepare[split]
+  caps = mixture.parse(config.data.caps, what='data.caps')
   for source in config.data.sources if most else ():
     logging.info('Building %s, %s.', source, split)
     if config.data.hub:
       hub.fetch(source, recipe.root)
-    caps = mixture.parse(config.data.caps, what='data.caps')
-    found += catalog.build(
-      source,
-      dataclasses.replace(
-        recipe,
-        split=split,
-        instances=min(most, int(caps.get(source, most)))
-        if split == 'train'
-        else most,
-      ),
+    capped = caps.get(source, most) if split == 'train' else most
+    asked = dataclasses.replace(
+      recipe, split=split, instances=min(most, int(capped))
     )
+    try:
+      found += catalog.build(source, asked)
+    except (
+      recipes.NoInstanceError
+    ) as error:  # of a few documents, one split has all
+      recipe.log.leave_out(source, str(error), 'no instance', split=split)
   return found
 
 

@@ -172,6 +172,22 @@ def test_the_published_split_is_kept_and_its_overlap_shown(config, tmp_path):
   assert report['overlap']['train / test']['questions'] > 0
 
 
+def test_a_split_without_rows_is_written_down(config, tmp_path, capsys):
+  root = pathlib.Path(config.data.root)
+  write(root / squad.FILES[1], articles(sorted(squad.BENCHMARK_TITLES)[:6]))
+  config.data.sources = ('squad',)
+  prepare.run(config, tmp_path / 'out')
+  assert not (tmp_path / 'out' / 'train.parquet').exists()
+  assert '1 squad/train: left out: no instance' in capsys.readouterr().out
+  assert (
+    'has no title of the split'
+    in (tmp_path / 'out' / 'left_out.jsonl').read_text()
+  )
+  config.prepare.test = 0
+  with pytest.raises(ValueError, match='Nothing could be built. SQuAD at'):
+    prepare.run(config, tmp_path / 'none')
+
+
 def test_a_split_of_none_is_not_built(config, tmp_path):
   config.data.sources = ('ruler_qa1',)
   config.prepare.train = config.prepare.validation = 0

@@ -24,6 +24,10 @@ Filled = tuple[Sequence[chunking.Chunk], ...]
 Ask = Callable[[Sequence[str]], list[str]]  # prompts -> a model's answers
 
 
+class NoInstanceError(ValueError):
+  """The files are good, but they hold nothing that the recipe asks for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
   """Tokens are those of `count_tokens`. Lists of instances are reproducible:

@@ -45,7 +45,7 @@ def build(
     maker = _Maker(recipe, source, instance_id)
     instances += maker.make(book, others or [book])
   if not instances:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{source}, split {recipe.split!r}: none of {len(books)} texts has '
       f'{recipe.min_chunks} to {recipe.chunks} chunks of {recipe.chunk_tokens} '
       'tokens; change these, or set data.tokens to cut texts to a length.'

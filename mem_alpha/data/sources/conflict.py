@@ -62,7 +62,7 @@ class Hops:
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   facts, hops = _read(recipe)
   if not facts:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{NAME} at {recipe.root} has no fact of the split {recipe.split!r}.'
     )
   instances = []
@@ -71,7 +71,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     maker = _Maker(recipe, instance_id, random.Random(instance_id))
     instances += maker.make(facts, hops)
   if not instances:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{NAME}, split {recipe.split!r}: {len(facts)} facts leave fewer than '
       f'{recipe.min_questions} questions; lower data.min_questions.'
     )

@@ -62,7 +62,7 @@ def build(
     others = [other for other in histories if other is not history]
     instances += maker.make(history, others or [history])
   if not instances:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{source}, split {recipe.split!r}: none of {len(histories)} histories '
       f'leaves {recipe.min_questions} questions in {recipe.budget} tokens; '
       'raise data.tokens, data.chunks or data.chunk_tokens, or name another '

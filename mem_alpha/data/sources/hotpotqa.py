@@ -41,7 +41,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   """All instances of a split, each of exactly `chunks` chunks."""
   found = rows(recipe)
   if not found:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'HotpotQA at {recipe.root} has no row of the split {recipe.split!r}.'
     )
   order = splits.shuffled(found, f'{NAME}/{recipe.split}/{recipe.seed}')

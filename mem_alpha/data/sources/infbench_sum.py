@@ -15,7 +15,9 @@ FILE = 'infbench/longbook_sum_eng.jsonl'
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   if recipe.split != 'test':
-    raise ValueError(f'{NAME} is a benchmark: it has no {recipe.split} split.')
+    raise recipes.NoInstanceError(
+      f'{NAME} is a benchmark: it has no {recipe.split} split.'
+    )
   path, found = recipe.read(FILE), {}
   for number, row in files.read_json_lines(path, what='InfBench-Sum'):
     try:

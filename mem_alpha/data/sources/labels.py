@@ -85,7 +85,7 @@ def build(task: Task, recipe: recipes.Recipe) -> list[structs.Instance]:
     maker = _Maker(task, recipe, instance_id, counted, rng)
     instances += maker.make(order, questions, numbers if fixed else None)
   if not instances:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{task.source}, split {recipe.split!r}: {len(pool)} examples make no '
       f'instance of {recipe.budget} tokens with {recipe.min_questions} '
       'questions; raise data.chunk_tokens or data.tokens, or lower '
@@ -157,7 +157,7 @@ def _pool(task, recipe, taken: set[str]) -> list[Example]:
     ):
       found.append(example)
   if not found:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{task.source} at {recipe.root} has no example of the split '
       f'{recipe.split!r}.'
     )

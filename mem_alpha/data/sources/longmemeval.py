@@ -39,7 +39,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     if not recipe.published:
       wanted = _without(recipe, wanted, test)
   if not wanted:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'LongMemEval at {folder} has no history of the split {recipe.split!r}: '
       'training needs the official longmemeval_*.json.'
     )

@@ -80,7 +80,7 @@ def build(
     )
   if not instances:
     tokens = sum(map(recipe.size, set(everything)))
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{source}, split {recipe.split!r}: {len(items)} items of '
       f'{tokens} tokens fill no instance of {recipe.budget} tokens with '
       f'{recipe.min_questions} questions; lower '

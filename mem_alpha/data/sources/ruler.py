@@ -24,7 +24,7 @@ def build(
 ) -> list[structs.Instance]:
   """One instance of `tokens` tokens, or as many as its chunks hold."""
   if recipe.split != 'test':
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'{source} is a benchmark: it has no {recipe.split} split.'
     )
   recipe = dataclasses.replace(

@@ -42,7 +42,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     if recipe.holds(title, benchmark=title in BENCHMARK_TITLES)
   ]
   if not wanted:
-    raise ValueError(
+    raise recipes.NoInstanceError(
       f'SQuAD at {recipe.root} has no title of the split {recipe.split!r}.'
     )
   order = splits.shuffled(
