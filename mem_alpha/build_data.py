@@ -79,17 +79,21 @@ def _of_source(config, source, split, share, vocab):
         f'data.{split}_files names no file: set it to prepared .parquet or '
         '.jsonl files.'
       )
-    return [
+    return mixture.in_turns(
       instance
       for name in names
       for instance in schema.read(name, metric=config.data.metric)
-    ]
+    )
   if config.data.hub:
     hub.fetch(source, build.data_root(config))
   log = ledger.Ledger()
   found = catalog.build(source, recipe(config, split, _counter(vocab), log=log))
-  for reason, number in log.counts().items():
-    logging.info('%d %s', number, reason)
+  if log.entries:
+    logging.warning(
+      '%s: %d rows were left out or changed; --mode=prepare lists them.',
+      source,
+      len(log.entries),
+    )
   return found
 
 

@@ -5,7 +5,8 @@ that a command line could extend.
 """
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mem_alpha import structs
 from mem_alpha.data import splits
@@ -25,6 +26,17 @@ def parse(pairs: Sequence[str], *, what: str) -> dict[str, float]:
         f'{what} has {pair!r}: write source=number, such as squad=2.'
       )
   return found
+
+
+def in_turns(
+  instances: Iterable[structs.Instance],
+) -> list[structs.Instance]:
+  """The first instance of each source, then the second, and so on."""
+  of_source = collections.defaultdict(list)
+  for instance in instances:
+    of_source[instance.source].append(instance)
+  rounds = itertools.zip_longest(*of_source.values())
+  return [i for one in rounds for i in one if i is not None]
 
 
 def capped(
