@@ -71,7 +71,8 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.model.num_layers = config_dict.placeholder(int)  # instead of the preset's
   c.model.width = config_dict.placeholder(int)  # instead of the preset's
   c.model.dtype = 'float32'  # of activations: float32 or bfloat16
-  c.model.remat = False  # recompute layers in the backward pass
+  c.model.remat = 'none'  # what the backward pass recomputes: none, dots, full
+  c.model.attention = 'auto'  # einsum, heads, cudnn, splash; auto: by platform
 
   c.memory = config_dict.ConfigDict()
   c.memory.core = True  # offer core memory
@@ -94,6 +95,9 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.sampling.top_k = 0  # 0: all tokens
   c.sampling.top_p = 1.0  # 1: all tokens
   c.sampling.max_new_tokens = 96  # length limit of a response
+  c.sampling.slots = 64  # responses in progress at a time; others wait
+  c.sampling.buckets = 1  # widths that prompts are read at, evenly spaced
+  c.sampling.prefill_tokens = 2048  # prompt tokens that are read at a time
   c.sampling.max_calls = 12  # calls per turn that are executed
 
   c.reader = config_dict.ConfigDict()

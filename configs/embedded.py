@@ -10,9 +10,10 @@ from configs import base
 def get_config(arg=None):
   config = base.get_config(arg)
   config.tokenizer.vocab_size = 872
-  config.model.remat = True
+  config.model.remat = 'full'
   config.prompt.show, config.prompt.tokens = 3, 160
   config.sampling.max_new_tokens = 96
+  config.sampling.slots = 32  # half of a batch: short responses make room
   config.batch.rows, config.batch.length, config.batch.targets = 12, 416, 192
   config.warm.copy_steps = 250
   config.warm.keep_steps = 200

@@ -4,6 +4,7 @@ Each function reads one section and returns plain objects; `check` refuses
 combinations that cannot work before anything is loaded.
 """
 
+import dataclasses
 import os
 import pathlib
 
@@ -27,6 +28,7 @@ from mem_alpha.models import hf
 from mem_alpha.models import presets
 from mem_alpha.rewards import total
 from mem_alpha.rollout import batch
+from mem_alpha.rollout import engine
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 from mem_alpha.rollout import writers
@@ -137,7 +139,8 @@ def model(config, vocab: text.Tokenizer):
     weights = pathlib.Path(config.model.weights)
     load = gguf.load if weights.suffix == '.gguf' else hf.load
     cfg, params, *_ = load(weights, dtype=config.model.dtype)
-    return cfg, lambda: params
+    kernel = config.model.attention
+    return dataclasses.replace(cfg, attention=kernel), lambda: params
   shape = {
     name: config.model[name]
     for name in ('num_layers', 'width')
@@ -147,6 +150,7 @@ def model(config, vocab: text.Tokenizer):
     config.model.preset,
     vocab_size=vocab.vocab_size,
     dtype=config.model.dtype,
+    attention=config.model.attention,
     **shape,
   )
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
@@ -220,6 +224,16 @@ def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
     pad=vocab.pad,
     top_k=s.top_k,
     top_p=s.top_p,
+  )
+
+
+def sampling_sizes(config) -> engine.Sizes:
+  s = config.sampling
+  return engine.Sizes(
+    prompt_tokens=config.prompt.tokens,
+    slots=s.slots,
+    buckets=s.buckets,
+    prefill_tokens=s.prefill_tokens,
   )
 
 

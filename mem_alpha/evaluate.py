@@ -56,7 +56,8 @@ class Parts:
       params,
       jax.random.key(0) if key is None else key,
       sampling=build.sampling(self.config, self.tokenizer, greedy=greedy),
-      prompt_tokens=self.config.prompt.tokens,
+      sizes=build.sampling_sizes(self.config),
+      prefix=self.spec.parts.prefix,
     )
 
   def script(self, calls: writers.Script, name: str) -> episode.Writer:

@@ -37,13 +37,18 @@ class UpdateSpec:
   clip_high: float = 0.2
   dual_clip: float | None = None
   aggregation: str = 'token'
-  remat: bool = False  # recompute layers in the backward pass
+  remat: str = 'none'  # what the backward pass computes again: decoder.REMAT
   chunk: int = 128  # columns of logits that exist at a time
 
   def __post_init__(self):
     if self.kind not in KINDS:
       raise ValueError(
         f'no loss is called {self.kind!r}: choose one of {", ".join(KINDS)}'
+      )
+    if self.remat not in decoder.REMAT:
+      raise ValueError(
+        f'no remat policy is called {self.remat!r}: choose one of '
+        f'{", ".join(decoder.REMAT)}'
       )
     if self.aggregation not in losses.AGGREGATIONS:
       raise ValueError(

@@ -1,9 +1,11 @@
-"""Attention: rotary positions, masks, and grouped-query attention.
+"""Attention: rotary positions, and who reads whom.
 
 Pure functions on arrays. Query heads are stored as [K, G]: G query heads read
 each of the K key-value heads, so no step ever repeats keys or splits a sharded
 axis. A token reads earlier tokens of its own segment and itself. Padding is
 segment 0 and so reads padding only, which keeps its rows finite.
+
+How whole rows are computed depends on the platform (`models/kernels.py`).
 """
 
 import jax
@@ -11,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mem_alpha import mesh
+from mem_alpha.models import kernels
 
-NEGATIVE = -1e30  # score of a key that is not read
+# What each platform computes whole rows with; Config.attention overrides it.
+BY_PLATFORM = {'cpu': 'heads', 'gpu': 'cudnn', 'tpu': 'splash'}
+NEGATIVE = kernels.NEGATIVE
 
 
 def segment_positions(segment_BT):
@@ -51,91 +56,59 @@ def rotate(x_BTKGH, cos_BTH, sin_BTH):
   return out.astype(x_BTKGH.dtype)
 
 
-def attend(q_BTKGH, k_BTKH, v_BTKH, segment_BT):
+def attend(q_BTKGH, k_BTKH, v_BTKH, segment_BT, *, prefix=None, kernel='auto'):
   """Causal attention within segments, [B, T, K, G, H] like the queries.
 
-  Every row and key-value head is on its own, hence local to a device. On CPU
-  they are taken one after the other: plain matrix products whose operands stay
-  in cache are about three times as fast there as batched ones.
+  `prefix` holds keys and values [K, P, H] that every token reads besides.
+  Every row and key-value head is on its own, hence local to a device.
   """
-  rows = jax.lax.map if mesh.platform() == 'cpu' else _vmap
-
-  def local(q_BKGTH, k_BKTH, v_BKTH, segment_BT):
-    B, K = k_BKTH.shape[:2]
-    segment_XT = jnp.repeat(segment_BT, K, axis=0)
-    args = (jax.lax.collapse(x, 0, 2) for x in (q_BKGTH, k_BKTH, v_BKTH))
-    out_XGTH = rows(lambda xs: _attend_head(*xs), (*args, segment_XT))
-    return out_XGTH.reshape(B, K, *out_XGTH.shape[1:])
-
+  name = BY_PLATFORM[mesh.platform()] if kernel == 'auto' else kernel
+  if prefix is not None:
+    k_BTKH = _after(prefix[0], k_BTKH)
+    v_BTKH = _after(prefix[1], v_BTKH)
+  local = kernels.KERNELS[name]
   if not jax.sharding.get_abstract_mesh().empty:
-    split = jax.P('fsdp', 'tp')
+    split = jax.P('fsdp', None, 'tp')
     local = jax.shard_map(
-      local, in_specs=(split, split, split, jax.P('fsdp')), out_specs=split
+      local,
+      in_specs=(split, split, split, jax.P('fsdp')),
+      out_specs=split,
+      check_vma=name != 'splash',  # Pallas calls do not say what varies
     )
-  out_BKGTH = local(
-    q_BTKGH.transpose(0, 2, 3, 1, 4),
-    k_BTKH.swapaxes(1, 2),
-    v_BTKH.swapaxes(1, 2),
-    segment_BT,
+  return local(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+
+
+def _after(prefix_KPH, x_BTKH):
+  """Columns of the prefix, then those of each row."""
+  shape = (x_BTKH.shape[0], *prefix_KPH.swapaxes(0, 1).shape)
+  wide_BPKH = jnp.broadcast_to(
+    prefix_KPH.swapaxes(0, 1).astype(x_BTKH.dtype),
+    shape,
+    out_sharding=mesh.spec('fsdp', None, 'tp', None),
   )
-  return out_BKGTH.transpose(0, 3, 1, 2, 4)
+  return jnp.concatenate([wide_BPKH, x_BTKH], axis=1)
 
 
-def _vmap(f, xs):
-  return jax.vmap(f)(xs)
-
-
-@jax.checkpoint  # scores are cheaper to compute again than to keep
-def _attend_head(q_GTH, k_TH, v_TH, segment_T):
-  """One row and key-value head; blocks of queries skip the keys after them."""
-  G, T, H = q_GTH.shape
-  block = max(64, -(-T // 8))
-  out = []
-  for start in range(0, T, block):
-    end = min(start + block, T)
-    mask_TS = segment_T[start:end, None] == segment_T[None, :end]
-    mask_TS &= jnp.arange(start, end)[:, None] >= jnp.arange(end)
-    out_XH = _softmax_average(
-      q_GTH[:, start:end].reshape(-1, H),
-      k_TH[:end],
-      v_TH[:end],
-      jnp.tile(mask_TS, (G, 1)),
-    )
-    out.append(out_XH.reshape(G, end - start, H))
-  return jnp.concatenate(out, axis=1)
-
-
-def _softmax_average(q_TH, k_SH, v_SH, mask_TS):
-  """Scores, softmax and sum in float32; divides once, after the product."""
-  score_TS = jnp.matmul(
-    q_TH * q_TH.shape[-1] ** -0.5,
-    k_SH.T,
-    preferred_element_type=jnp.float32,
-  )
-  score_TS = jnp.where(mask_TS, score_TS, NEGATIVE)
-  best_T1 = jax.lax.stop_gradient(score_TS.max(-1, keepdims=True))
-  weight_TS = jnp.exp(score_TS - best_T1)
-  out_TH = jnp.matmul(
-    weight_TS.astype(v_SH.dtype), v_SH, preferred_element_type=jnp.float32
-  )
-  return (out_TH / weight_TS.sum(-1, keepdims=True)).astype(v_SH.dtype)
-
-
-def attend_cached(q_BKGH, k_BKSH, v_BKSH, valid_BS):
-  """One query per row over the valid columns of a cache."""
-  score_BKGS = jnp.einsum(
-    'BKGH,BKSH->BKGS',
-    q_BKGH * q_BKGH.shape[-1] ** -0.5,
-    k_BKSH,
-    preferred_element_type=jnp.float32,
-  )
+def attend_cached(q_BKGH, k_BKSH, v_BKSH, valid_BS, prefix=None):
+  """One query per row over the valid columns of its cache, and a prefix."""
+  q_BKGH *= q_BKGH.shape[-1] ** -0.5
+  score_BKGS = _einsum('BKGH,BKSH->BKGS', q_BKGH, k_BKSH)
   score_BKGS = jnp.where(valid_BS[:, None, None], score_BKGS, NEGATIVE)
-  weight_BKGS = jnp.exp(score_BKGS - score_BKGS.max(-1, keepdims=True))
-  out_BKGH = jnp.einsum(
-    'BKGS,BKSH->BKGH',
-    weight_BKGS.astype(v_BKSH.dtype),
-    v_BKSH,
-    preferred_element_type=jnp.float32,
-  )
-  out_BKGH /= weight_BKGS.sum(-1, keepdims=True)
-  return out_BKGH.astype(v_BKSH.dtype)
+  best_BKG1 = score_BKGS.max(-1, keepdims=True)
+  if prefix is not None:  # one product for all rows: its keys are read once
+    score_BKGP = _einsum('BKGH,KPH->BKGP', q_BKGH, prefix[0])
+    best_BKG1 = jnp.maximum(best_BKG1, score_BKGP.max(-1, keepdims=True))
+  weight_BKGS = jnp.exp(score_BKGS - best_BKG1)
+  total_BKG1 = weight_BKGS.sum(-1, keepdims=True)
+  dtype = v_BKSH.dtype
+  out_BKGH = _einsum('BKGS,BKSH->BKGH', weight_BKGS.astype(dtype), v_BKSH)
+  if prefix is not None:
+    weight_BKGP = jnp.exp(score_BKGP - best_BKG1)
+    total_BKG1 += weight_BKGP.sum(-1, keepdims=True)
+    weight_BKGP = weight_BKGP.astype(dtype)
+    out_BKGH += _einsum('BKGP,KPH->BKGH', weight_BKGP, prefix[1])
+  return (out_BKGH / total_BKG1).astype(dtype)
+
+
+def _einsum(letters, a, b):
+  return jnp.einsum(letters, a, b, preferred_element_type=jnp.float32)

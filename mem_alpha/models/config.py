@@ -3,6 +3,7 @@
 import dataclasses
 
 from mem_alpha import mesh
+from mem_alpha.models import kernels
 
 SIZES = 'vocab_size num_layers width num_heads num_kv_heads head_width ff'
 
@@ -26,6 +27,7 @@ class Config:
   attention_bias: bool = False  # Qwen2.5: on query, key and value
   tied: bool = True  # the head is the embedding
   canon: int = 0  # past tokens that are mixed in before attention; 0: off
+  attention: str = 'auto'  # kernel of whole rows; auto: by the platform
   dtype: str = 'float32'  # of activations; parameters are float32
 
   def __post_init__(self):
@@ -45,6 +47,11 @@ class Config:
       raise ValueError(
         'rope_scaling is (factor, low_freq_factor, high_freq_factor, '
         f'original positions), got {self.rope_scaling}'
+      )
+    if self.attention not in ('auto', *kernels.KERNELS):
+      raise ValueError(
+        f'attention={self.attention!r} is unknown: use auto or one of '
+        f'{", ".join(kernels.KERNELS)}'
       )
     if self.dtype not in ('float32', 'bfloat16', 'float16'):
       raise ValueError(

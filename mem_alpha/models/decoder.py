@@ -2,22 +2,17 @@
 
 NNX modules declare: names, shapes, initial values and shardings. Pure
 functions drive: `params` is a nested dict of float32 arrays and every function
-takes (cfg, params, ...). Three ways in share one block:
-
-1. `forward`: whole rows, packed or padded, for training. Layers are scanned.
-2. `prefill`: left-padded prompts; also fills the key-value cache.
-3. `decode_step`: one token per row, written to the cache at one common index.
-
-All return hidden states; `logits` and `target_log_probs` apply the head.
-Parameters are split over 'fsdp' at rest, gathered per layer where they are
-used, and stay split over 'tp' (see mesh.py).
+takes (cfg, params, ...). `forward` reads whole rows, packed or padded, for
+training; `models/cache.py` reads prompts and single tokens for sampling, with
+the same blocks. All return hidden states; `logits` and `target_log_probs`
+apply the head. Parameters are split over 'fsdp' at rest, gathered per layer
+where they are used, and stay split over 'tp' (see mesh.py).
 
 The embedded tier adds one thing: before attention a token takes in a weighted
 sum of the `canon` tokens before it (Canon-A, arXiv 2512.17351). It finds what
 followed the same few words earlier after far fewer steps of training.
 """
 
-import dataclasses
 import functools
 
 import jax
@@ -31,23 +26,13 @@ from mem_alpha.models import layers
 
 Config = config.Config
 
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Cache:
-  """Keys and values of the tokens so far; S is a fixed capacity.
-
-  Keys and values are one array per layer, which measures fastest on CPU: a
-  step writes one column of each in place and copies nothing. `index` is the
-  column that the next token is written to, in every row.
-  """
-
-  k_BKSH: tuple[jax.Array, ...]
-  v_BKSH: tuple[jax.Array, ...]
-  valid_BS: jax.Array
-  index: jax.Array
-  position_B: jax.Array  # of the next token, padding not counted
-  past_BWD: tuple[jax.Array | None, ...]  # last `canon` attention inputs
+# What a layer keeps for the backward pass: everything, the results of its
+# matrix products, or only its input.
+REMAT = {
+  'none': None,
+  'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  'full': jax.checkpoint_policies.nothing_saveable,
+}
 
 
 class Block(nnx.Module):
@@ -137,8 +122,9 @@ def _init(cfg, key):
   return nnx.to_pure_dict(nnx.state(model, graph=False))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def for_sampling(cfg: Config, params):
-  """Parameters made ready once for many calls of `decode_step`.
+  """Parameters made ready once for many steps of sampling.
 
   In the compute dtype and gathered over 'fsdp', which every step would do
   otherwise. Results stay the same to the bit.
@@ -154,89 +140,36 @@ def for_sampling(cfg: Config, params):
   return jax.tree.map_with_path(ready, params)
 
 
-def forward(cfg: Config, params, tokens_BT, segment_BT, *, remat=False):
+def forward(cfg: Config, params, tokens_BT, segment_BT, *, remat='none'):
   """Hidden states of whole rows, final norm applied.
 
   Segment 0 is padding; tokens see earlier tokens of their own segment, and
-  positions count from the start of it. `remat` recomputes each layer in the
-  backward pass instead of storing its insides.
+  positions count from the start of it. `remat` names what the backward pass
+  computes again instead of storing it (see REMAT).
   """
-  return _rows(cfg, params, tokens_BT, segment_BT, remat=remat)[0]
+  net = model(cfg, params)
+  segment_BT = mesh.place(segment_BT, 'fsdp', None)
+  position_BT = attention.segment_positions(segment_BT)
+  turns = rope(cfg, position_BT)
 
-
-def prefill(cfg: Config, params, tokens_BT, valid_BT, *, capacity):
-  """Reads left-padded prompts; returns the last hidden state and the cache.
-
-  `capacity` counts prompt and response columns together.
-  """
-  if capacity < tokens_BT.shape[1]:
-    raise ValueError(
-      f'capacity={capacity} cannot hold prompts of {tokens_BT.shape[1]} tokens'
+  def layer(x_BTD, block):
+    h_BTD, _ = block.attention_input(cfg, x_BTD, position_BT)
+    q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, turns)
+    a_BTKGH = attention.attend(
+      q_BTKGH, k_BTKH, v_BTKH, segment_BT, kernel=cfg.attention
     )
-  segment_BT = mesh.place(valid_BT, 'fsdp', None).astype(jnp.int32)
-  x_BTD, (k_LBTKH, v_LBTKH, past_LBWD) = _rows(
-    cfg, params, tokens_BT, segment_BT, keep=True
-  )
-  room = capacity - tokens_BT.shape[1]
-  every = range(cfg.num_layers)
+    return block.finish(cfg, x_BTD, a_BTKGH), None
 
-  def columns(y_LBTKH):
-    y_LBKTH = y_LBTKH.swapaxes(2, 3)
-    pad = ((0, 0), (0, 0), (0, room), (0, 0))
-    return tuple(jnp.pad(y_LBKTH[i], pad) for i in every)
-
-  return x_BTD[:, -1], Cache(
-    k_BKSH=columns(k_LBTKH),
-    v_BKSH=columns(v_LBTKH),
-    valid_BS=jnp.pad(segment_BT > 0, ((0, 0), (0, room))),
-    index=jnp.int32(tokens_BT.shape[1]),
-    position_B=segment_BT.sum(1),
-    past_BWD=tuple(past_LBWD[i] if cfg.canon else None for i in every),
-  )
-
-
-def decode_step(cfg: Config, params, token_B, cache: Cache):
-  """Reads one token per row; returns its hidden state and the new cache.
-
-  The caller sees to it that the cache has room: a write past its capacity
-  would land on the last column.
-  """
-  model = _model(cfg, params)
-  position_B1 = cache.position_B[:, None]
-  rope = _rope(cfg, position_B1)
-  write = functools.partial(
-    jax.lax.dynamic_update_slice_in_dim, start_index=cache.index
-  )
-  yes_B1 = jnp.ones_like(position_B1, bool)
-  valid_BS = write(cache.valid_BS, yes_B1, axis=1)
-  k_BKSH, v_BKSH = list(cache.k_BKSH), list(cache.v_BKSH)
-  past_BWD = list(cache.past_BWD)
-  x_BTD = _embed(cfg, model, mesh.place(token_B, 'fsdp')[:, None])
-  for i in range(cfg.num_layers):
-    block = _layer(model, i)
-    h_BTD, past_BWD[i] = block.attention_input(
-      cfg, x_BTD, position_B1, past_BWD[i]
-    )
-    q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
-    k_BKSH[i] = write(k_BKSH[i], k_BTKH.swapaxes(1, 2), axis=2)
-    v_BKSH[i] = write(v_BKSH[i], v_BTKH.swapaxes(1, 2), axis=2)
-    a_BKGH = attention.attend_cached(
-      q_BTKGH[:, 0], k_BKSH[i], v_BKSH[i], valid_BS
-    )
-    x_BTD = block.finish(cfg, x_BTD, a_BKGH[:, None])
-  return layers.rms_norm(x_BTD[:, 0], model.norm[...], cfg.norm_eps), Cache(
-    k_BKSH=tuple(k_BKSH),
-    v_BKSH=tuple(v_BKSH),
-    valid_BS=valid_BS,
-    index=cache.index + 1,
-    position_B=cache.position_B + 1,
-    past_BWD=tuple(past_BWD),
-  )
+  if remat != 'none':
+    layer = jax.checkpoint(layer, policy=REMAT[remat])
+  x_BTD = embed(cfg, net, mesh.place(tokens_BT, 'fsdp', None))
+  x_BTD, _ = jax.lax.scan(layer, x_BTD, net.blocks)
+  return layers.rms_norm(x_BTD, net.norm[...], cfg.norm_eps)
 
 
 def logits(cfg: Config, params, x):
   """Scores of the next token, float32 [..., V], vocabulary not split."""
-  score_RV = _scores(cfg, _model(cfg, params), x)
+  score_RV = _scores(cfg, model(cfg, params), x)
   score_RV = mesh.place(score_RV, 'fsdp', None)
   return mesh.reshape(score_RV, (*x.shape[:-1], cfg.vocab_size), 'fsdp')
 
@@ -254,14 +187,14 @@ def target_log_probs(
       f'temperature={temperature} must be positive: greedy samples have no '
       'log-probability'
     )
-  model = _model(cfg, params)
+  net = model(cfg, params)
   B, T, D = x_BTD.shape
   count = -(-T // chunk)
   size = -(-T // count)
 
   def columns(args):
     x_BTD, target_BT = args
-    score_RV = _scores(cfg, model, x_BTD) / temperature
+    score_RV = _scores(cfg, net, x_BTD) / temperature
     target_R = mesh.reshape(target_BT, (-1,), 'fsdp')
     return layers.log_prob_and_entropy(score_RV, target_R)
 
@@ -282,38 +215,15 @@ def target_log_probs(
   return join(logp_CR), join(entropy_CR)
 
 
-def _rows(cfg, params, tokens_BT, segment_BT, *, remat=False, keep=False):
-  """Hidden states and, with `keep`, what a cache holds of every layer."""
-  model = _model(cfg, params)
-  segment_BT = mesh.place(segment_BT, 'fsdp', None)
-  position_BT = attention.segment_positions(segment_BT)
-  rope = _rope(cfg, position_BT)
-
-  def layer(x_BTD, block):
-    h_BTD, past_BWD = block.attention_input(cfg, x_BTD, position_BT)
-    q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
-    a_BTKGH = attention.attend(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
-    kept = (k_BTKH, v_BTKH, past_BWD) if keep else None
-    return block.finish(cfg, x_BTD, a_BTKGH), kept
-
-  layer = jax.checkpoint(layer) if remat else layer
-  x_BTD = _embed(cfg, model, mesh.place(tokens_BT, 'fsdp', None))
-  x_BTD, kept = jax.lax.scan(layer, x_BTD, model.blocks)
-  return layers.rms_norm(x_BTD, model.norm[...], cfg.norm_eps), kept
-
-
 @functools.cache
 def _graphdef(cfg):
   abstract = nnx.eval_shape(lambda: Decoder(cfg, nnx.Rngs(0)))
   return nnx.split(abstract, graph=False)[0]
 
 
-def _model(cfg, params) -> Decoder:
+def model(cfg: Config, params) -> Decoder:
+  """The module that holds these parameters."""
   return nnx.merge(_graphdef(cfg), params)
-
-
-def _layer(model, index) -> Block:
-  return jax.tree.map(lambda leaf: leaf[index], model.blocks)
 
 
 def _normal(rngs, shape, axes, scale):
@@ -331,7 +241,8 @@ def _use(param, cfg, *axes):
   return mesh.place(param[...].astype(cfg.dtype), *axes)
 
 
-def _rope(cfg, position_BT):
+def rope(cfg: Config, position_BT):
+  """Rotary cosines and sines of positions."""
   return attention.rope(
     position_BT,
     head_width=cfg.head_width,
@@ -340,14 +251,15 @@ def _rope(cfg, position_BT):
   )
 
 
-def _embed(cfg, model, tokens_BT):
-  embed_VD = _use(model.embed, cfg, 'tp')
+def embed(cfg: Config, net: Decoder, tokens_BT):
+  """First hidden states of tokens."""
+  embed_VD = _use(net.embed, cfg, 'tp')
   whole = mesh.spec('fsdp', None, None)
   return embed_VD.at[tokens_BT].get(out_sharding=whole)
 
 
-def _scores(cfg, model, x):
+def _scores(cfg, net, x):
   """Logits [R, V] of hidden states [..., D], split over both axes."""
-  head_VD = _use(model.embed if cfg.tied else model.head, cfg, 'tp')
+  head_VD = _use(net.embed if cfg.tied else net.head, cfg, 'tp')
   x_RD = mesh.reshape(x, (-1, cfg.width), 'fsdp', None)
   return jnp.matmul(x_RD, head_VD.T, preferred_element_type=jnp.float32)

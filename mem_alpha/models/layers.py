@@ -38,7 +38,7 @@ def contract(x, w):
 
 
 def mix_past(h_BTD, taps_WD, position_BT, past_BWD=None):
-  """Adds a weighted sum of the W tokens before; also the W newest tokens.
+  """Adds a weighted sum of the W tokens before; also past and h, joined.
 
   Tokens before the start of the segment (position 0) count as zero. Without
   `past_BWD` the rows begin at their first column.
@@ -52,7 +52,7 @@ def mix_past(h_BTD, taps_WD, position_BT, past_BWD=None):
     near_BTD = all_BSD[:, W - w : W - w + T]
     near_BTD = jnp.where(position_BT[..., None] >= w, near_BTD, 0)
     h_BTD += taps_WD[w - 1] * near_BTD
-  return h_BTD, all_BSD[:, T:]
+  return h_BTD, all_BSD
 
 
 def log_prob_and_entropy(score_RV, target_R):

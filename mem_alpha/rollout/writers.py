@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from mem_alpha import mesh
 from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
 from mem_alpha.models import decoder
-from mem_alpha.rollout import batch as batch_lib
+from mem_alpha.rollout import engine
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 
@@ -34,34 +33,22 @@ def sampled(
   key: jax.Array,
   *,
   sampling: sampler.Sampling,
-  prompt_tokens: int,
+  sizes: engine.Sizes,
+  prefix: Sequence[int] = (),
 ) -> episode.Writer:
-  """Samples from a decoder. Row i's draws depend on key, chunk and i alone."""
+  """Samples from a decoder. Row i's draws depend on key, chunk and i alone.
+
+  `prefix` holds the tokens that every prompt begins with, if they are to be
+  read once for all.
+  """
+  respond = engine.Engine(
+    cfg, params, sampling=sampling, sizes=sizes, prefix=prefix
+  )
+  fold_in = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 
   def write(prompts, contexts, chunk):
-    prompt_BT, valid_BT = batch_lib.left_pad(
-      prompts, rows=len(prompts), width=prompt_tokens, pad=sampling.pad
-    )
-    keys_B = jax.vmap(lambda i: jax.random.fold_in(key, i))(
-      chunk * len(prompts) + np.arange(len(prompts))
-    )
-    out = sampler.sample(
-      cfg,
-      params,
-      *mesh.put_batch((prompt_BT, valid_BT, keys_B)),
-      sampling=sampling,
-    )
-    tokens_BN, logp_BN, length_B, finished_B = map(
-      np.asarray, (out.tokens_BN, out.logp_BN, out.length_B, out.finished_B)
-    )
-    return [
-      episode.Response(
-        tuple(tokens_BN[i, : length_B[i]].tolist()),
-        tuple(logp_BN[i, : length_B[i]].tolist()),
-        bool(finished_B[i]),
-      )
-      for i in range(len(prompts))
-    ]
+    rows = chunk * len(prompts) + np.arange(len(prompts))
+    return respond(prompts, fold_in(key, rows))
 
   return write
 

@@ -1,6 +1,7 @@
 """Attention against a plain NumPy reference, and rotary positions."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from mem_alpha.models import attention
+from mem_alpha.models import kernels
 
 
 def _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT):
@@ -34,7 +36,8 @@ def test_attend_equals_reference(length):
   np.testing.assert_allclose(got, want, atol=2e-5)
 
 
-def test_attend_cached_reads_the_valid_columns():
+@pytest.mark.parametrize('prefix', [0, 2])
+def test_attend_cached_reads_the_valid_columns(prefix):
   rng = np.random.default_rng(0)
   B, S, K, G, H = 3, 6, 2, 3, 4
   q_BKGH = rng.normal(size=(B, K, G, H)).astype(np.float32)
@@ -42,16 +45,48 @@ def test_attend_cached_reads_the_valid_columns():
   valid_BS = np.array(
     [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]]
   )
+  k_PKH, v_PKH = rng.normal(size=(2, prefix, K, H)).astype(np.float32)
   got = attention.attend_cached(
-    q_BKGH, k_BSKH.swapaxes(1, 2), v_BSKH.swapaxes(1, 2), valid_BS > 0
+    q_BKGH,
+    k_BSKH.swapaxes(1, 2),
+    v_BSKH.swapaxes(1, 2),
+    valid_BS > 0,
+    (k_PKH.swapaxes(0, 1), v_PKH.swapaxes(0, 1)) if prefix else None,
   )
   for b in range(B):
     seen = np.flatnonzero(valid_BS[b])
-    score_SKG = np.einsum('KGH,SKH->SKG', q_BKGH[b], k_BSKH[b, seen])
+    k_SKH = np.concatenate([k_PKH, k_BSKH[b, seen]])
+    v_SKH = np.concatenate([v_PKH, v_BSKH[b, seen]])
+    score_SKG = np.einsum('KGH,SKH->SKG', q_BKGH[b], k_SKH)
     weight_SKG = np.exp(score_SKG / H**0.5)
     weight_SKG /= weight_SKG.sum(0)
-    want = np.einsum('SKG,SKH->KGH', weight_SKG, v_BSKH[b, seen])
+    want = np.einsum('SKG,SKH->KGH', weight_SKG, v_SKH)
     np.testing.assert_allclose(got[b], want, atol=2e-5)
+
+
+@pytest.mark.parametrize('name', ['einsum', 'heads', 'dot_product'])
+def test_every_kernel_equals_the_reference(name):
+  """Behind a prefix of three keys, too, which all tokens read."""
+  kernel = {
+    **kernels.KERNELS,
+    'dot_product': functools.partial(kernels.dot_product, implementation='xla'),
+  }[name]
+  rng = np.random.default_rng(1)
+  B, T, K, G, H = 2, 9, 2, 3, 4
+  q_BTKGH = rng.normal(size=(B, T, K, G, H)).astype(np.float32)
+  k_BTKH, v_BTKH = rng.normal(size=(2, B, T, K, H)).astype(np.float32)
+  segment_BT = np.sort(rng.integers(0, 4, (B, T)), 1)
+  got = jax.jit(kernel)(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+  want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+  np.testing.assert_allclose(got, want, atol=2e-5)
+  # One segment behind a prefix is the end of a longer row.
+  got = jax.jit(kernel)(q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0)
+  want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT * 0)
+  np.testing.assert_allclose(got, want[:, 3:], atol=2e-5)
+
+
+def test_each_platform_has_a_kernel():
+  assert set(attention.BY_PLATFORM.values()) <= set(kernels.KERNELS)
 
 
 def test_attend_survives_large_scores():

@@ -1,4 +1,4 @@
-"""The decoder: three ways through the same weights agree, on any mesh."""
+"""The decoder on whole rows: packing, padding, meshes, memory."""
 
 import dataclasses
 import functools
@@ -61,7 +61,7 @@ def _tokens(rows=B, length=T, seed=0):
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames='remat')
-def _forward(cfg, params, tokens_BT, segment_BT=None, remat=False):
+def _forward(cfg, params, tokens_BT, segment_BT=None, remat='none'):
   if segment_BT is None:
     segment_BT = np.ones(tokens_BT.shape, np.int32)
   return decoder.forward(cfg, params, tokens_BT, segment_BT, remat=remat)
@@ -72,12 +72,6 @@ def _log_probs(cfg, params, tokens_BT, segment_BT):
   """Log-probability of every token but the first of the row."""
   x_BTD = _forward(cfg, params, tokens_BT, segment_BT)
   return decoder.target_log_probs(cfg, params, x_BTD[:, :-1], tokens_BT[:, 1:])
-
-
-_decode = jax.jit(decoder.decode_step, static_argnums=0)
-_prefill = jax.jit(
-  decoder.prefill, static_argnums=0, static_argnames='capacity'
-)
 
 
 def _padded(tokens_BT, lengths, *, filler=7):
@@ -109,32 +103,6 @@ def test_no_position_depends_on_a_later_token(cfg):
   np.testing.assert_array_equal(depends_TT, np.tri(T, dtype=bool))
 
 
-def test_prefill_and_decode_equal_forward(cfg):
-  params = _params(cfg)
-  tokens_BT, valid_BT = _padded(_tokens(), (10, 9, 6, 5))
-  want_BTD = _forward(cfg, params, tokens_BT, valid_BT.astype(np.int32))
-  # The shortest prompt has one token, fewer than `canon` looks back.
-  x_BD, cache = _prefill(
-    cfg, params, tokens_BT[:, :6], valid_BT[:, :6], capacity=T
-  )
-  np.testing.assert_allclose(x_BD, want_BTD[:, 5], atol=1e-5)
-  for t in range(6, T):
-    x_BD, cache = _decode(cfg, params, tokens_BT[:, t], cache)
-    np.testing.assert_allclose(x_BD, want_BTD[:, t], atol=1e-5)
-  assert cache.index == T
-  np.testing.assert_array_equal(cache.position_B, (10, 9, 6, 5))
-
-
-def test_a_cache_larger_than_needed_changes_nothing(cfg):
-  params, tokens_BT = _params(cfg), _tokens()
-  valid_BT = np.ones((B, T), bool)
-  hidden = []
-  for capacity in (T + 1, T + 7):
-    _, cache = _prefill(cfg, params, tokens_BT, valid_BT, capacity=capacity)
-    hidden.append(_decode(cfg, params, tokens_BT[:, 0], cache)[0])
-  np.testing.assert_allclose(*hidden, atol=1e-6)
-
-
 def test_left_padding_changes_no_log_prob(cfg):
   params, tokens_BT = _params(cfg), _tokens()
   whole_BT, _ = _log_probs(cfg, params, tokens_BT, np.ones((B, T), np.int32))
@@ -143,22 +111,6 @@ def test_left_padding_changes_no_log_prob(cfg):
     segment_BT = np.pad(np.ones((B, T), np.int32), ((0, 0), (pad, 0)))
     logp_BT, _ = _log_probs(cfg, params, wide_BT, segment_BT)
     np.testing.assert_allclose(logp_BT[:, pad:], whole_BT, atol=1e-5)
-
-
-def test_padding_of_a_prompt_changes_no_decoded_state(cfg):
-  params, tokens_BT = _params(cfg), _tokens()
-  hidden = []
-  for pad, filler in ((0, 0), (4, 0), (4, 9)):
-    wide_BT = np.pad(tokens_BT, ((0, 0), (pad, 0)), constant_values=filler)
-    valid_BT = np.pad(np.ones((B, T), bool), ((0, 0), (pad, 0)))
-    _, cache = _prefill(
-      cfg, params, wide_BT[:, :-3], valid_BT[:, :-3], capacity=T + pad
-    )
-    for t in (-3, -2, -1):
-      x_BD, cache = _decode(cfg, params, wide_BT[:, t], cache)
-    hidden.append(x_BD)
-  np.testing.assert_allclose(hidden[1], hidden[0], atol=1e-5)
-  np.testing.assert_array_equal(hidden[2], hidden[1])
 
 
 def test_packing_changes_nothing(cfg):
@@ -220,7 +172,7 @@ def test_target_log_probs_equal_log_softmax(cfg, chunk, temperature):
   _assert_close(got, want, atol=1e-4)
 
 
-@pytest.mark.parametrize('shape', [(1, 1), (2, 2)], ids=str)
+@pytest.mark.parametrize('shape', [(1, 1), (2, 2), (4, 1)], ids=str)
 def test_any_mesh_equals_no_mesh(shape):
   devices = jax.devices()[: shape[0] * shape[1]]
   with jax.set_mesh(mesh.make(*shape, devices=devices)):
@@ -234,7 +186,7 @@ def _without_mesh():
 
 
 def _everything(cfg):
-  """Log-probs, gradients, decoded states and logits, as host arrays."""
+  """Log-probs, gradients and logits, as host arrays."""
   params = _params(cfg)
   tokens_BT, valid_BT = _padded(_tokens(), (10, 9, 6, 5))
   segment_BT = valid_BT.astype(np.int32)
@@ -245,18 +197,9 @@ def _everything(cfg):
     return (logp_BT + entropy_BT).mean()
 
   value, grads = jax.block_until_ready(jax.value_and_grad(loss)(params))
-  ready = jax.jit(decoder.for_sampling, static_argnums=0)(cfg, params)
-  x_BD, cache = jax.block_until_ready(
-    _prefill(cfg, ready, tokens_BT[:, :6], valid_BT[:, :6], capacity=T)
-  )
-  states = [x_BD]
-  for t in (6, 7):
-    x_BD, cache = jax.block_until_ready(
-      _decode(cfg, ready, tokens_BT[:, t], cache)
-    )
-    states.append(x_BD)
-  scores = jax.jit(decoder.logits, static_argnums=0)(cfg, ready, x_BD)
-  return jax.device_get((value, grads, states, scores))
+  x_BTD = _forward(cfg, params, tokens_BT, segment_BT)
+  scores = jax.jit(decoder.logits, static_argnums=0)(cfg, params, x_BTD)
+  return jax.device_get((value, grads, scores))
 
 
 def _assert_close(got, want, *, atol):
@@ -286,18 +229,6 @@ def test_parameters_and_gradients_are_split_from_the_start():
   assert specs[0] == specs[1] == specs[2]
 
 
-def test_accelerators_take_all_heads_at_once(monkeypatch):
-  """The order of work differs by platform; the result does not."""
-  params, tokens_BT = _params(EVERYTHING), _tokens()
-  segment_BT = np.repeat([[1, 2, 0]], [4, 4, 2], 1).repeat(B, 0)
-  one_by_one_BTD = _forward(EVERYTHING, params, tokens_BT, segment_BT)
-  monkeypatch.setattr(mesh, 'platform', lambda: 'gpu')
-  at_once_BTD = jax.jit(decoder.forward, static_argnums=0)(
-    EVERYTHING, params, tokens_BT, segment_BT
-  )
-  np.testing.assert_allclose(one_by_one_BTD, at_once_BTD, atol=1e-5)
-
-
 def test_remat_changes_no_gradient():
   params, tokens_BT = _params(EVERYTHING), _tokens()
 
@@ -306,7 +237,28 @@ def test_remat_changes_no_gradient():
     return jnp.sin(x_BTD).sum()
 
   grad = jax.jit(jax.grad(loss), static_argnums=1)
-  _assert_close(grad(params, False), grad(params, True), atol=1e-5)
+  want = grad(params, 'none')
+  for remat in ('dots', 'full'):
+    _assert_close(grad(params, remat), want, atol=1e-5)
+
+
+def test_remat_keeps_what_its_policy_says():
+  """Fewer numbers wait for the backward pass, policy by policy."""
+  params = jax.eval_shape(lambda: _params(SMALL))
+
+  def kept(remat):
+    _, back = jax.eval_shape(
+      lambda p: jax.vjp(
+        lambda p: decoder.forward(
+          SMALL, p, _tokens(), np.ones((B, T), np.int32), remat=remat
+        ),
+        p,
+      ),
+      params,
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(back))
+
+  assert kept('full') < kept('dots') < kept('none')
 
 
 def test_bfloat16_computes_near_float32_and_keeps_float32_parameters():
@@ -324,34 +276,11 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_parameters():
 def test_for_sampling_changes_no_bit():
   half = dataclasses.replace(EVERYTHING, dtype='bfloat16')
   params, tokens_BT = _params(half), _tokens()
-  ready = jax.jit(decoder.for_sampling, static_argnums=0)(half, params)
+  ready = decoder.for_sampling(half, params)
   assert ready['blocks']['query'].dtype == jnp.bfloat16
   np.testing.assert_array_equal(
     _forward(half, ready, tokens_BT), _forward(half, params, tokens_BT)
   )
-
-
-def test_decoding_copies_no_cache():
-  """Keys and values are written in place: a second copy would not fit."""
-  shapes = jax.eval_shape(
-    functools.partial(decoder.prefill, SMALL, capacity=4096),
-    jax.eval_shape(lambda: _params(SMALL)),
-    _tokens(),
-    np.ones((B, T), bool),
-  )[1]
-
-  @functools.partial(jax.jit, donate_argnums=0)
-  def steps(cache, params):
-    def body(_, cache):
-      token_B = jnp.zeros(B, jnp.int32)
-      return decoder.decode_step(SMALL, params, token_B, cache)[1]
-
-    return jax.lax.fori_loop(0, 8, body, cache)
-
-  params = jax.eval_shape(lambda: _params(SMALL))
-  memory = steps.lower(shapes, params).compile().memory_analysis()
-  size = sum(4 * leaf.size for leaf in shapes.k_BKSH + shapes.v_BKSH)
-  assert memory.temp_size_in_bytes < size / 4
 
 
 @pytest.mark.parametrize(
@@ -366,13 +295,6 @@ def test_a_mesh_that_does_not_divide_the_model(shape, message):
   with jax.set_mesh(mesh.make(*shape, devices=devices)):
     with pytest.raises(ValueError, match=message):
       decoder.init(SMALL, jax.random.key(0))
-
-
-def test_a_cache_too_small_for_the_prompt():
-  with pytest.raises(ValueError, match='capacity=9 cannot hold prompts of 10'):
-    decoder.prefill(
-      SMALL, _params(SMALL), _tokens(), np.ones((B, T), bool), capacity=9
-    )
 
 
 def test_greedy_temperature_has_no_log_prob():
