@@ -91,7 +91,7 @@ def _after(prefix_KPH, x_BTKH):
 
 def attend_cached(q_BKGH, k_BKSH, v_BKSH, valid_BS, prefix=None):
   """One query per row over the valid columns of its cache, and a prefix."""
-  q_BKGH *= q_BKGH.shape[-1] ** -0.5
+  q_BKGH = q_BKGH * q_BKGH.shape[-1] ** -0.5
   score_BKGS = _einsum('BKGH,BKSH->BKGS', q_BKGH, k_BKSH)
   score_BKGS = jnp.where(valid_BS[:, None, None], score_BKGS, NEGATIVE)
   best_BKG1 = score_BKGS.max(-1, keepdims=True)

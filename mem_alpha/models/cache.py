@@ -12,6 +12,7 @@ rows, and is None where there is nothing to share.
 """
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -195,7 +196,7 @@ def decode_step(
   past_BWD = list(slots.past_BWD)
   x_BTD = decoder.embed(cfg, net, mesh.place(token_B, 'fsdp')[:, None])
   for i in range(cfg.num_layers):
-    block = jax.tree.map(lambda leaf: leaf[i], net.blocks)
+    block = jax.tree.map(operator.itemgetter(i), net.blocks)
     h_BTD, all_BSD = block.attention_input(cfg, x_BTD, position_B1, past_BWD[i])
     past_BWD[i] = all_BSD[:, 1:] if cfg.canon else None
     q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)

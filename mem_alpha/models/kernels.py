@@ -2,7 +2,7 @@
 
 Each takes queries [B, T, K, G, H], keys and values [B, S, K, H] and segments
 [B, T], and returns [B, T, K, G, H]. The last T keys belong to the queries, in
-their order; the S - T before them are a prefix that every query reads.
+their order; the S - T before them are a prefix that segment 1 reads.
 
 `einsum` is the reference: it holds all scores at once. `heads` takes rows and
 key-value heads one after the other: on CPU, plain matrix products whose
@@ -12,6 +12,9 @@ and `splash` call the fused kernels of GPU and TPU.
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu import splash_attention as splash_lib
+
+from mem_alpha import mesh
 
 NEGATIVE = -1e30  # score of a key that is not read
 
@@ -30,12 +33,13 @@ def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
 
 
 def _mask(segment_BT, columns):
-  """Who reads whom: the prefix, and earlier tokens of one's segment."""
+  """Who reads whom: earlier tokens of one's segment, and the prefix."""
   T = segment_BT.shape[1]
   own_BTS = segment_BT[:, :, None] == segment_BT[:, None]
   own_BTS &= jnp.tri(T, dtype=bool)
-  pad = ((0, 0), (0, 0), (columns - T, 0))
-  return jnp.pad(own_BTS, pad, constant_values=True)
+  shape = (*own_BTS.shape[:2], columns - T)
+  prefix_BTP = jnp.broadcast_to(segment_BT[:, :, None] == 1, shape)
+  return jnp.concatenate([prefix_BTP, own_BTS], axis=2)
 
 
 def heads(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
@@ -108,4 +112,56 @@ def dot_product(q_BTKGH, k_BSKH, v_BSKH, segment_BT, *, implementation):
   return out_BTNH.reshape(q_BTKGH.shape)
 
 
-KERNELS = {'einsum': einsum, 'heads': heads, 'cudnn': cudnn}
+def splash(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
+  """Pallas' flash attention for TPU; elsewhere it is interpreted, slowly.
+
+  Lengths and head width are filled up to the tiles of the kernel.
+  """
+  _, T, _, G, H = q_BTKGH.shape
+  P = k_BSKH.shape[1] - T
+  rows = -T % _TILE
+  columns = -(P + T + rows) % _TILE
+  mask = splash_lib.CausalMask((T + rows, P + T + rows + columns), offset=P)
+  call = splash_lib.make_splash_mqa_single_device(
+    splash_lib.MultiHeadMask([mask] * G),
+    block_sizes=_BLOCKS,
+    interpret=mesh.platform() != 'tpu',
+  )
+
+  def fill(x, count):
+    pad = [(0, 0)] * x.ndim
+    pad[1] = (0, count)
+    if x.ndim > 2:
+      pad[-1] = (0, -H % _TILE)
+    return jnp.pad(x, pad)
+
+  # Padding reads padding, and no query reads the columns after its own.
+  segment_BT = fill(segment_BT, rows)
+  segment_BS = fill(segment_BT, columns)
+  segment_BS = jnp.pad(segment_BS, ((0, 0), (P, 0)), constant_values=1)
+  ids = splash_lib.SegmentIds(segment_BT, segment_BS)
+  out_BKGTH = jax.vmap(jax.vmap(call, (0, 0, 0, None)))(
+    fill(q_BTKGH * H**-0.5, rows).transpose(0, 2, 3, 1, 4),
+    fill(k_BSKH, rows + columns).swapaxes(1, 2),
+    fill(v_BSKH, rows + columns).swapaxes(1, 2),
+    ids,
+  )
+  return out_BKGTH.transpose(0, 3, 1, 2, 4)[:, :T, ..., :H]
+
+
+_TILE = 128
+_BLOCKS = splash_lib.BlockSizes(
+  block_q=_TILE,
+  block_kv=_TILE,
+  block_q_dkv=_TILE,
+  block_kv_dkv=_TILE,
+  block_q_dq=_TILE,
+  block_kv_dq=_TILE,
+)
+
+KERNELS = {
+  'einsum': einsum,
+  'heads': heads,
+  'cudnn': cudnn,
+  'splash': splash,
+}

@@ -64,7 +64,7 @@ def test_attend_cached_reads_the_valid_columns(prefix):
     np.testing.assert_allclose(got[b], want, atol=2e-5)
 
 
-@pytest.mark.parametrize('name', ['einsum', 'heads', 'dot_product'])
+@pytest.mark.parametrize('name', ['einsum', 'heads', 'dot_product', 'splash'])
 def test_every_kernel_equals_the_reference(name):
   """Behind a prefix of three keys, too, which all tokens read."""
   kernel = {
@@ -76,11 +76,24 @@ def test_every_kernel_equals_the_reference(name):
   q_BTKGH = rng.normal(size=(B, T, K, G, H)).astype(np.float32)
   k_BTKH, v_BTKH = rng.normal(size=(2, B, T, K, H)).astype(np.float32)
   segment_BT = np.sort(rng.integers(0, 4, (B, T)), 1)
-  got = jax.jit(kernel)(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+  weight = rng.normal(size=q_BTKGH.shape).astype(np.float32)
+
+  def results(kernel):
+    def loss(*args):
+      out = kernel(*args, segment_BT)
+      return (out * weight).sum(), out
+
+    args = q_BTKGH, k_BTKH, v_BTKH
+    return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(*args)
+
+  got, want = results(kernel), results(kernels.einsum)
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, atol=5e-5), got, want
+  )
   want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
-  np.testing.assert_allclose(got, want, atol=2e-5)
+  np.testing.assert_allclose(got[1], want, atol=2e-5)
   # One segment behind a prefix is the end of a longer row.
-  got = jax.jit(kernel)(q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0)
+  got = jax.jit(kernel)(q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0 + 1)
   want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT * 0)
   np.testing.assert_allclose(got, want[:, 3:], atol=2e-5)
 
