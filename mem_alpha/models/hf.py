@@ -26,6 +26,13 @@ CONFIG_FILE = 'config.json'
 INDEX_FILE = 'model.safetensors.index.json'
 SINGLE_FILE = 'model.safetensors'
 
+# Settings of Llama 3's rope scaling, in the order of Config.rope_scaling.
+LLAMA3 = (
+  'factor',
+  'low_freq_factor',
+  'high_freq_factor',
+  'original_max_position_embeddings',
+)
 _HEAD = 'lm_head.weight'
 _EMBED = 'model.embed_tokens.weight'
 _LAYER = 'model.layers.{}.'
@@ -176,13 +183,7 @@ def _rope(raw, path):
     raise ValueError(
       f'{path} scales rope by {kind!r}; the decoder covers default and llama3.'
     )
-  keys = (
-    'factor',
-    'low_freq_factor',
-    'high_freq_factor',
-    'original_max_position_embeddings',
-  )
-  return float(theta), tuple(float(_require(rope, key, path)) for key in keys)
+  return float(theta), tuple(float(_require(rope, k, path)) for k in LLAMA3)
 
 
 def _require(raw, key, path):

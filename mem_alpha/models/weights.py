@@ -2,17 +2,20 @@
 
 Checkpoints keep one [out, in] matrix per layer under a name of their own; the
 decoder keeps one array per kind of weight, layers stacked on axis 0 and heads
-apart. `assemble` holds one such array at a time in host memory, fills it
-tensor by tensor, and places it where `decoder.init` would have placed it. What
-the file lacks, adds or shapes differently is an error before the first read.
+apart. `assemble` goes tensor by tensor: each is read, copied to the devices
+that hold it, and dropped, so that host memory holds one at a time. What the
+file lacks, adds or shapes differently is an error before the first read.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mem_alpha import mesh
 from mem_alpha.models import decoder
 
 # How many leading axes of a layer's leaf the inputs take: a leaf [D, K, G, H]
@@ -62,11 +65,26 @@ def assemble(
   _check(plan, shapes, where)
   arrays = []
   for leaf, key, shape, sources in plan:
-    stack = np.empty((len(sources), *shape), leaf.dtype)
-    for row, name in zip(stack, sources, strict=True):
-      row[...] = _to_leaf(key, _finite(read(name), name, where), shape)
-    arrays.append(_place(stack.reshape(leaf.shape), leaf))
+    stacked = len(leaf.shape) > len(shape)
+    axes = leaf.sharding.spec[1:] if stacked else leaf.sharding.spec
+    array = _zeros(leaf) if stacked else None
+    for layer, name in enumerate(sources):
+      value = _to_leaf(key, _finite(read(name), name, where), shape)
+      value = _place(np.ascontiguousarray(value, leaf.dtype), axes)
+      array = _set(array, value, layer) if stacked else value
+    # One tensor at a time: copies to a device go on behind Python's back.
+    arrays.append(jax.block_until_ready(array))
   return jax.tree.unflatten(tree, arrays)
+
+
+def _zeros(leaf):
+  spec = mesh.spec(*leaf.sharding.spec)
+  return jnp.zeros(leaf.shape, leaf.dtype, out_sharding=spec)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _set(array, value, layer):
+  return array.at[layer].set(value)
 
 
 def _check(plan, shapes, where):
@@ -110,6 +128,14 @@ def _to_leaf(key, value, shape):
   return value.T.reshape(shape) if key in INPUT_AXES else value
 
 
+def to_file(key: str, leaf: jax.Array) -> np.ndarray:
+  """One layer of a leaf, or a leaf without layers, as a checkpoint has it."""
+  value = np.asarray(leaf)
+  if key in INPUT_AXES:
+    value = value.reshape(_file_shape(key, value.shape)[::-1]).T
+  return value
+
+
 def _finite(value, name, where):
   value = np.asarray(value, np.float32)
   if not np.isfinite(value).all():
@@ -120,12 +146,12 @@ def _finite(value, name, where):
   return value
 
 
-def _place(array, leaf):
+def _place(array, axes):
   """Each process copies only what its own devices hold."""
-  mesh = jax.sharding.get_mesh()
-  if mesh.empty:
-    return jax.numpy.asarray(array)
-  sharding = jax.NamedSharding(mesh, leaf.sharding.spec)
+  devices = jax.sharding.get_mesh()
+  if devices.empty:
+    return jnp.asarray(array)
+  sharding = jax.NamedSharding(devices, jax.P(*axes))
   return jax.make_array_from_callback(
     array.shape, sharding, lambda index: array[index]
   )

@@ -93,7 +93,9 @@ def test_every_kernel_equals_the_reference(name):
   want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
   np.testing.assert_allclose(got[1], want, atol=2e-5)
   # One segment behind a prefix is the end of a longer row.
-  got = jax.jit(kernel)(q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0 + 1)
+  got = jax.jit(kernel)(
+    q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0 + 1
+  )
   want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT * 0)
   np.testing.assert_allclose(got, want[:, 3:], atol=2e-5)
 
