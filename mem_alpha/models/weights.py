@@ -66,8 +66,12 @@ def assemble(
   arrays = []
   for leaf, key, shape, sources in plan:
     stacked = len(leaf.shape) > len(shape)
-    axes = leaf.sharding.spec[1:] if stacked else leaf.sharding.spec
-    array = _zeros(leaf) if stacked else None
+    axes = leaf.sharding.spec if leaf.sharding else ()
+    array = None
+    if stacked:
+      out = mesh.spec(*axes)
+      array = jnp.zeros(leaf.shape, leaf.dtype, out_sharding=out)
+      axes = axes[1:]
     for layer, name in enumerate(sources):
       value = _to_leaf(key, _finite(read(name), name, where), shape)
       value = _place(np.ascontiguousarray(value, leaf.dtype), axes)
@@ -75,11 +79,6 @@ def assemble(
     # One tensor at a time: copies to a device go on behind Python's back.
     arrays.append(jax.block_until_ready(array))
   return jax.tree.unflatten(tree, arrays)
-
-
-def _zeros(leaf):
-  spec = mesh.spec(*leaf.sharding.spec)
-  return jnp.zeros(leaf.shape, leaf.dtype, out_sharding=spec)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
