@@ -49,9 +49,9 @@ class Parts:
   def instances(self, split: str, count: int):
     return build_data.instances(self.config, split, count, self.tokenizer)
 
-  def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
+  def agent(self, params, *, greedy: bool, key=None) -> writers.Sampled:
     """The model as a writer; greedy decoding draws nothing from the key."""
-    return writers.sampled(
+    return writers.Sampled(
       self.cfg,
       params,
       jax.random.key(0) if key is None else key,

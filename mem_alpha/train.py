@@ -25,6 +25,7 @@ from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
+from mem_alpha import compilation
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
@@ -50,12 +51,20 @@ def run(config, workdir: pathlib.Path) -> None:
   _keep_config(config, workdir)
   parts = evaluate.Parts(config, workdir)
   checkpoints = workdir / 'checkpoints'
-  with checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store:
+  with (
+    compilation.Counter() as counter,
+    checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store,
+  ):
     trainer = _Trainer(parts, store, began)
+    compilation.ahead(
+      parts, trainer.state['params'], (trainer.warm_tx, trainer.grpo_tx)
+    )
+    counter.start()
     trainer.warm_start()
     trainer.grpo()
     store.wait()
     evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
+  print(counter.summary())
 
 
 class _Trainer:

@@ -99,7 +99,9 @@ def compare(sides, runs, do, **arguments):
 
 
 def rollouts(args, log, places):
-  sides = {'mem_alpha': worker.Worker(sys.executable, HERE / 'ours.py', *places)}
+  sides = {
+    'mem_alpha': worker.Worker(sys.executable, HERE / 'ours.py', *places)
+  }
   sides['transformers generate'] = worker.Worker(
     sys.executable, HERE / 'torch_peer.py', *places
   )
@@ -141,9 +143,7 @@ def updates(args, log, places):
     peer_value=statistics.median(theirs),
     ratio=statistics.median(a / b for a, b in zip(ours, theirs)),
   )
-  peaks = {
-    name: side.ask('peak') for name, side in sides.items()
-  }
+  peaks = {name: side.ask('peak') for name, side in sides.items()}
   memory = {name: answer['peak_gb'] for name, answer in peaks.items()}
   log.write(
     'update/peak_memory',

@@ -27,30 +27,40 @@ Script = Callable[
 ]
 
 
-def sampled(
-  cfg: decoder.Config,
-  params,
-  key: jax.Array,
-  *,
-  sampling: sampler.Sampling,
-  sizes: engine.Sizes,
-  prefix: Sequence[int] = (),
-) -> episode.Writer:
+class Sampled:
   """Samples from a decoder. Row i's draws depend on key, chunk and i alone.
 
   `prefix` holds the tokens that every prompt begins with, if they are to be
   read once for all.
   """
-  respond = engine.Engine(
-    cfg, params, sampling=sampling, sizes=sizes, prefix=prefix
-  )
-  fold_in = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 
-  def write(prompts, contexts, chunk):
+  def __init__(
+    self,
+    cfg: decoder.Config,
+    params,
+    key: jax.Array,
+    *,
+    sampling: sampler.Sampling,
+    sizes: engine.Sizes,
+    prefix: Sequence[int] = (),
+  ):
+    self.key = key
+    self.engine = engine.Engine(
+      cfg, params, sampling=sampling, sizes=sizes, prefix=prefix
+    )
+
+  def __call__(self, prompts, contexts, chunk) -> list[episode.Response]:
+    del contexts  # a model sees the prompt alone
     rows = chunk * len(prompts) + np.arange(len(prompts))
-    return respond(prompts, fold_in(key, rows))
+    return self.engine(prompts, _keys(self.key, rows))
 
-  return write
+  def compile(self, rows: int) -> None:
+    """Compiles what a call with so many prompts runs."""
+    _keys(self.key, np.arange(rows))
+    self.engine.compile()
+
+
+_keys = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 
 
 def scripted(
