@@ -101,6 +101,11 @@ class Tokenizer:
     ids = [int(i) for i in ids]
     return self._markup.decode(ids, skip_special_tokens=False)
 
+  def specials(self) -> list[str]:
+    """Tokens that mean something to the model and that no text may spell."""
+    added = self._markup.get_added_tokens_decoder().values()
+    return [token.content for token in added if token.special]
+
   def token_id(self, token: str) -> int | None:
     return self._markup.token_to_id(token)
 
@@ -174,7 +179,7 @@ def load(directory: str | os.PathLike) -> Tokenizer:
       f'{directory / MODEL_FILE} cannot be read as a tokenizer ({error}); '
       'fetch or train it again.'
     ) from error
-  config = _read_config(directory / CONFIG_FILE)
+  config = read_config(directory / CONFIG_FILE)
   # Prompts are ChatML: a base model's config names another end of text.
   end = raw.token_to_id(TURN_END)
   if end is None:
@@ -253,7 +258,8 @@ def _between(texts: Iterable[str], atoms: Sequence[str]) -> Iterable[str]:
     yield from filter(None, pattern.split(_clean(text)))
 
 
-def _read_config(path: pathlib.Path) -> dict:
+def read_config(path: pathlib.Path) -> dict:
+  """tokenizer_config.json, or one sentence on what is wrong with it."""
   try:
     config = json.loads(path.read_text(encoding='utf-8'))
   except ValueError as error:
