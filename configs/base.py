@@ -94,6 +94,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.sampling.temperature = 1.0  # of training rollouts; evaluation is greedy
   c.sampling.top_k = 0  # 0: all tokens
   c.sampling.top_p = 1.0  # 1: all tokens
+  c.sampling.stop = ()  # strings that end a response as end-of-turn does
   c.sampling.max_new_tokens = 96  # length limit of a response
   c.sampling.slots = 64  # responses in progress at a time; others wait
   c.sampling.buckets = 1  # widths that prompts are read at, evenly spaced

@@ -50,6 +50,9 @@ def check(config) -> None:
     'batch.rows',
     'data.chunks',
     'sampling.max_calls',
+    'sampling.slots',
+    'sampling.buckets',
+    'sampling.prefill_tokens',
     'data.train_instances',
   ):
     _require(_get(config, key) >= 1, key, _get(config, key), 'at least 1')
@@ -72,6 +75,7 @@ def check(config) -> None:
     'warm.store_sentence',
   ):
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
+  _one_of('model.remat', config.model.remat, tuple(decoder.REMAT))
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
   for name in ('train_files', 'validation_files', 'test_files'):
     for path in config.data[name]:
@@ -224,6 +228,7 @@ def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
     pad=vocab.pad,
     top_k=s.top_k,
     top_p=s.top_p,
+    stops=tuple(tuple(vocab.encode(string)) for string in s.stop),
   )
 
 

@@ -5,6 +5,7 @@ from configs import embedded
 from configs import smollm2
 from mem_alpha import build
 from mem_alpha import build_panel
+from mem_alpha import text
 
 
 @pytest.mark.parametrize('module', [base, embedded, smollm2])
@@ -35,6 +36,8 @@ def test_every_knob_has_a_one_line_comment():
     ('grpo.group', 'turn', "grpo.group='turn' is unknown"),
     ('data.sources', ('wiki',), "data.sources='wiki' is unknown"),
     ('data.sources', (), 'data.sources is empty'),
+    ('sampling.slots', 0, 'sampling.slots=0 is out of range'),
+    ('model.remat', 'all', "model.remat='all' is unknown"),
     ('tokenizer.source', 'model', 'needs model.weights'),
     ('model.weights', 'x.gguf', 'come with their own tokenizer'),
   ],
@@ -73,3 +76,14 @@ def _keys(config, prefix=''):
       yield from _keys(value, f'{prefix}{key}.')
     else:
       yield prefix + key
+
+
+def test_stop_strings_become_token_sequences():
+  config = base.get_config()
+  config.sampling.stop = ('\n\n', 'END')
+  vocab = text.train_bpe(['one two'] * 3, vocab_size=262)
+  sampling = build.sampling(config, vocab, greedy=True)
+  assert [vocab.decode(ids) for ids in sampling.stops] == ['\n\n', 'END']
+  a, b = sampling.stops
+  assert sampling.ending((1, *b)) == len(b)
+  assert sampling.ending((1, vocab.end_of_turn)) == 1

@@ -43,6 +43,11 @@ class Sampling:
     if not all(self.stops):
       raise ValueError('a stop sequence must hold at least one token')
 
+  def ending(self, tokens: tuple[int, ...]) -> int:
+    """How many tokens at the end of a finished response are no text."""
+    found = [len(s) for s in self.stops if tokens[-len(s) :] == s]
+    return max(found, default=1)
+
 
 def draw(scores_BV, keys_B, *, sampling: Sampling):
   """One token per row and its log-probability."""

@@ -208,10 +208,12 @@ class Engine:
     """Takes the responses that have ended out of their slots."""
     for slot in [s for s in owner if not live_B[s]]:
       n = samples.length_B[slot]
+      tokens = tuple(samples.tokens_BN[slot, :n].tolist())
       out[owner.pop(slot)] = episode.Response(
-        tuple(samples.tokens_BN[slot, :n].tolist()),
+        tokens,
         tuple(samples.logp_BN[slot, :n].tolist()),
         bool(samples.finished_B[slot]),
+        self.sampling.ending(tokens),
       )
 
 

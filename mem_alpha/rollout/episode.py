@@ -66,6 +66,7 @@ class Response:
   tokens: tuple[int, ...]
   logp: tuple[float, ...]
   finished: bool
+  ending: int = 1  # tokens that end it, if finished: they are no text
 
 
 # prompts (empty where the row has nothing to do), contexts (None there), chunk
@@ -248,7 +249,7 @@ class Runner:
   def _parse(self, response: Response, chunk: str):
     ids = list(response.tokens)
     if response.finished:
-      ids = ids[:-1]
+      ids = ids[: len(ids) - response.ending]
     text = self.tokenizer.decode(ids)
     calls = parser.parse(
       text,

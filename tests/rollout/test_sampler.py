@@ -167,6 +167,7 @@ def test_stop_sequences_end_a_response(params):
     assert new.tokens == old.tokens[:end]
     assert new.finished == (old.finished or bool(ends))
   assert stopped[2].tokens == whole[2][:3]
+  assert stopped[2].ending == 2  # the stop sequence is no text
 
 
 def test_recorded_log_probs_are_the_trainers(params):
