@@ -1,4 +1,4 @@
-"""An outside writer gets the prompt as messages and is read like the decoder."""
+"""An outside writer gets messages, and is read like the decoder."""
 
 import dataclasses
 import http.server
