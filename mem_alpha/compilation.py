@@ -57,7 +57,7 @@ def ahead(parts: evaluate.Parts, params, optimizers) -> None:
   silent = parts.script(lambda *_: [], 'compilation')
   for batch, greedy in ((rows, False), (config.eval.batch, True)):
     parts.agent(params, greedy=greedy).compile(batch)
-    parts.runner(batch).run([instance], silent, parts.reader)
+    parts.runner(batch).run([instance], silent, parts.panel)
   part = _one_turn(config)
   specs = build.warm_update(config), build.policy_update(config)
   for tx, spec in zip(optimizers, specs, strict=True):
