@@ -17,8 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mem_alpha import mesh
+from mem_alpha.models import cache as cache_lib
 from mem_alpha.models import decoder
 from mem_alpha.rollout import batch as batch_lib
+from mem_alpha.rollout import draws
 from mem_alpha.rollout import sampler
 
 Group = tuple[Sequence[int], Sequence[Sequence[int]]]  # a prefix, its tails
@@ -136,59 +138,49 @@ def sample(
   real_BS = mesh.place(real_BS, 'fsdp', None)
   # The last token is never fed back, so it needs no room.
   capacity = prefix_GT.shape[1] + S + sampling.max_new_tokens - 1
-  _, cache = decoder.prefill(
-    cfg, params, prefix_GT, valid_GT, capacity=capacity
+  slots = cache_lib.empty(cfg, slots=B, capacity=capacity)
+  length_G = mesh.place(valid_GT, 'fsdp', None).sum(1, dtype=jnp.int32)
+  prefix_GT = _left_align(mesh.place(prefix_GT, 'fsdp', None), length_G)
+  # A group that is all padding reads one token of it, for no row.
+  prefix = cache_lib.prefill(
+    cfg, params, None, prefix_GT, jnp.maximum(length_G, 1)
   )
-  cache = _fan_out(cache, per_group)
+  first_G = jnp.arange(prefix_GT.shape[0]) * per_group
+  for place in range(per_group):
+    slots = cache_lib.insert(slots, prefix, first_G + place)
 
   def read(s, carry):
-    _, cache = carry
-    token_B, real_B = tail_BS[:, s], real_BS[:, s]
-    x_BD, after = decoder.decode_step(cfg, params, token_B, cache)
-    return x_BD, _skip_padding(cache, after, real_B)
+    x_BD, slots = carry
+    new_BD, after = cache_lib.decode_step(
+      cfg, params, None, tail_BS[:, s], slots
+    )
+    return _where(real_BS[:, s], (new_BD, after), (x_BD, slots))
 
   x_BD = mesh.place(jnp.zeros((B, cfg.width), cfg.dtype), 'fsdp', None)
-  x_BD, cache = jax.lax.fori_loop(0, S, read, (x_BD, cache))
-  return _respond(cfg, params, x_BD, cache, real_BS[:, -1], seed_B, sampling)
+  x_BD, slots = jax.lax.fori_loop(0, S, read, (x_BD, slots))
+  return _respond(cfg, params, x_BD, slots, real_BS[:, -1], seed_B, sampling)
 
 
-def _fan_out(cache: decoder.Cache, count: int) -> decoder.Cache:
-  """Each row `count` times, one after the other."""
-
-  def rows(x, *axes):
-    if x is None:
-      return None
-    shape = (x.shape[0], count, *x.shape[1:])
-    x = jax.lax.broadcast_in_dim(
-      x,
-      shape,
-      (0, *range(2, x.ndim + 1)),
-      out_sharding=mesh.spec('fsdp', None, *axes),
-    )
-    return mesh.reshape(x, (-1, *shape[2:]), 'fsdp', *axes)
-
-  return decoder.Cache(
-    k_BKSH=tuple(rows(k, 'tp', None, None) for k in cache.k_BKSH),
-    v_BKSH=tuple(rows(v, 'tp', None, None) for v in cache.v_BKSH),
-    valid_BS=rows(cache.valid_BS, None),
-    index=cache.index,
-    position_B=rows(cache.position_B),
-    past_BWD=tuple(rows(past, None, None) for past in cache.past_BWD),
-  )
+def _left_align(tokens_GT, length_G):
+  """Moves the padding in front of each row behind it."""
+  T = tokens_GT.shape[1]
+  at_GT = (jnp.arange(T) - length_G[:, None]) % T
+  return jnp.take_along_axis(tokens_GT, at_GT, axis=1)
 
 
-def _skip_padding(before: decoder.Cache, after: decoder.Cache, real_B):
-  """The cache after a step in which some rows read padding."""
-  valid_BS = jax.lax.dynamic_update_slice_in_dim(
-    after.valid_BS, real_B[:, None], before.index, axis=1
-  )
-  past_BWD = tuple(
-    new if new is None else jnp.where(real_B[:, None, None], new, old)
-    for new, old in zip(after.past_BWD, before.past_BWD)
-  )
-  position_B = jnp.where(real_B, after.position_B, before.position_B)
-  return dataclasses.replace(
-    after, valid_BS=valid_BS, position_B=position_B, past_BWD=past_BWD
+def _where(real_B, after, before):
+  """The state after a step, in which some rows read padding.
+
+  Those keep their length, so the next token overwrites the padding's column.
+  """
+  (new_BD, new), (old_BD, old) = after, before
+  return jnp.where(real_B[:, None], new_BD, old_BD), dataclasses.replace(
+    new,
+    length_B=jnp.where(real_B, new.length_B, old.length_B),
+    past_BWD=tuple(
+      x if x is None else jnp.where(real_B[:, None, None], x, y)
+      for x, y in zip(new.past_BWD, old.past_BWD)
+    ),
   )
 
 
@@ -199,7 +191,7 @@ def _respond(cfg, params, x_BD, cache, live_B, seed_B, sampling):
   def emit(samples, live_B, x_BD, step):
     scores_BV = decoder.logits(cfg, params, x_BD)
     step_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-    token_B, logp_B = sampler.draw(scores_BV, step_B, sampling=sampling)
+    token_B, logp_B = draws.draw(scores_BV, step_B, sampling=sampling)
     token_B = jnp.where(live_B, token_B, sampling.pad)
     ended_B = live_B & (token_B == sampling.end_of_turn)
     write = functools.partial(
@@ -219,7 +211,7 @@ def _respond(cfg, params, x_BD, cache, live_B, seed_B, sampling):
 
   def body(carry):
     samples, live_B, token_B, cache, step = carry
-    x_BD, cache = decoder.decode_step(cfg, params, token_B, cache)
+    x_BD, cache = cache_lib.decode_step(cfg, params, None, token_B, cache)
     return *emit(samples, live_B, x_BD, step), cache, step + 1
 
   zero_B = jnp.zeros_like(live_B, jnp.int32)

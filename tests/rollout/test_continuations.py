@@ -7,6 +7,7 @@ import pytest
 from mem_alpha.models import decoder
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import continuations
+from mem_alpha.rollout import engine
 from mem_alpha.rollout import sampler
 
 CFG = decoder.Config(
@@ -40,12 +41,17 @@ def random_groups(seed, sizes):
 
 def one_by_one(params, prompt, sampling=GREEDY):
   """The sampler of the policy on the whole prompt."""
-  tokens, valid = batch_lib.left_pad([prompt], rows=1, width=21, pad=PAD)
-  out = sampler.sample(
-    CFG, params, tokens, valid, np.zeros(1, np.uint32), sampling=sampling
+  respond = engine.Engine(
+    CFG,
+    params,
+    sampling=sampling,
+    sizes=engine.Sizes(prompt_tokens=21, slots=1),
   )
-  end = int(out.length_B[0] - out.finished_B[0])
-  return out.tokens_BN[0, :end].tolist(), out.logp_BN[0]
+  (out,) = respond([prompt], jax.vmap(jax.random.key)(np.zeros(1, np.uint32)))
+  end = len(out.tokens) - out.finished
+  logp_N = np.zeros(sampling.max_new_tokens, np.float32)
+  logp_N[: len(out.logp)] = out.logp
+  return list(out.tokens[:end]), logp_N
 
 
 @pytest.mark.parametrize('sizes', [(3, 1, 6, 1, 0, 2), (1,), (9,)])
