@@ -25,11 +25,11 @@ from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
-from mem_alpha import compilation
 from mem_alpha import evaluate
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
 from mem_alpha import provenance
+from mem_alpha import turns as turns_lib
 from mem_alpha.evals import credit
 from mem_alpha.evals import score
 from mem_alpha.grpo import advantage
@@ -51,20 +51,12 @@ def run(config, workdir: pathlib.Path) -> None:
   _keep_config(config, workdir)
   parts = evaluate.Parts(config, workdir)
   checkpoints = workdir / 'checkpoints'
-  with (
-    compilation.Counter() as counter,
-    checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store,
-  ):
+  with checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store:
     trainer = _Trainer(parts, store, began)
-    compilation.ahead(
-      parts, trainer.state['params'], (trainer.warm_tx, trainer.grpo_tx)
-    )
-    counter.start()
     trainer.warm_start()
     trainer.grpo()
     store.wait()
     evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
-  print(counter.summary())
 
 
 class _Trainer:
@@ -238,7 +230,16 @@ class _Trainer:
     token_advs = self._token_advantages(turns, adv_B, credits)
     with self.timer.phase('update'):
       figures = self._policy_updates(turns, token_advs)
-    self._write_turns(rollouts, turns, rewards, adv_B, credits)
+    R = config.grpo.rollouts
+    turns_lib.write(
+      parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
+      rollouts,
+      turns,
+      rewards.total_B,
+      adv_B,
+      credits,
+      shown={i * R: 0 for i in range(config.log.turns)},
+    )
     shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
     shares['reward/evidence'] = float(np.mean([sum(c) for c in credits]))
     return {**shares, **score.rates(rollouts), **figures}
@@ -323,32 +324,6 @@ class _Trainer:
       )
       for name in collected[0]
     }
-
-  def _write_turns(self, rollouts, turns, rewards, adv_B, credits):
-    """Some sampled trajectories; prompts stay out, they quote the source."""
-    R, lines = self.config.grpo.rollouts, []
-    shown = [i * R for i in range(self.config.log.turns)]
-    for turn, reward, adv, worth in zip(turns, rewards.total_B, adv_B, credits):
-      if turn.row in shown:
-        lines.append(
-          dict(
-            instance_id=rollouts.instances[turn.row].instance_id,
-            rollout=turn.row % R,
-            chunk=turn.chunk,
-            prompt_tokens=len(turn.prompt),
-            response=turn.text,
-            response_ids=list(turn.response.tokens),
-            finished=turn.response.finished,
-            statuses=[status.name for status in turn.statuses],
-            reward=float(reward),
-            advantage=float(adv),
-            credit=worth,
-          )
-        )
-    files.write_text(
-      self.parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
-      ''.join(json.dumps(line) + '\n' for line in lines),
-    )
 
   # --------------------------------------------------------------- shared
 

@@ -11,10 +11,10 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train compilation evaluate prepare build_data build build_panel api '
+  'main train evaluate prepare build_data build build_panel api '
   'baselines evals rollout rewards '
   'readers grpo data agent models memory chat text checkpoint optimizer '
-  'metrics mesh files provenance structs'
+  'metrics mesh turns files provenance structs'
 ).split()
 
 # These know nothing of language models and are tested in milliseconds.

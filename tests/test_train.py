@@ -1,9 +1,6 @@
 """The whole run, shrunk: end to end, and interrupted at many moments."""
 
-import contextlib
-import io
 import json
-import re
 
 import jax
 import numpy as np
@@ -72,17 +69,8 @@ def unbroken(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('unbroken')
   mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
   with jax.set_mesh(mesh):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-      train.run(small_config(), workdir)
-  (workdir / 'printed.txt').write_text(printed.getvalue())
+    train.run(small_config(), workdir)
   return workdir
-
-
-def test_every_program_is_compiled_before_the_first_step(unbroken):
-  *_, line = (unbroken / 'printed.txt').read_text().splitlines()
-  assert re.fullmatch(
-    r'Programs compiled: \d+ before step 1, 0 after\.', line
-  ), line
 
 
 def results(workdir):

@@ -94,27 +94,6 @@ def gradients(params, part, total, *, cfg: decoder.Config, spec: UpdateSpec):
   return jax.grad(loss, has_aux=True)(params, part)
 
 
-def compile(
-  params,
-  opt_state,
-  part,
-  *,
-  cfg: decoder.Config,
-  spec: UpdateSpec,
-  tx: optax.GradientTransformation,
-) -> None:
-  """Compiles what `step` runs on micro-batches of this shape; runs nothing."""
-  total = losses.Totals(np.float32(1), np.float32(1))
-  static = dict(cfg=cfg, spec=spec)
-  part = mesh.put_batch(part)
-  _zeros.lower(params, part, total, **static).compile()
-  sums = jax.eval_shape(
-    functools.partial(_zeros, **static), params, part, total
-  )
-  _add.lower(params, sums, part, total, **static).compile()
-  _apply.lower(params, opt_state, *sums, tx=tx).compile()
-
-
 @jax.jit(static_argnames=('cfg', 'spec'))
 def _zeros(params, part, total, *, cfg, spec):
   like = jax.eval_shape(

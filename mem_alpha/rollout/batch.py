@@ -1,10 +1,10 @@
 """Fixed-shape arrays from ragged turns.
 
-For sampling, prompts are padded on the left, so that every row's response
-starts in the same column (`left_pad`). For training, whole turns, prompt and
-response, are packed: several share a row, kept apart by segment ids, and as
-many equal micro-batches are filled as the turns need (`pack`). No turn is ever
-repeated to fill a batch; what is left over is padding of weight 0.
+For sampling, each text has a row of its own (`left_align`). For training, whole
+turns, prompt and response, are packed: several share a row, kept apart by
+segment ids, and as many equal micro-batches are filled as the turns need
+(`pack`). No turn is ever repeated to fill a batch; what is left over is padding
+of weight 0.
 """
 
 import dataclasses
@@ -152,27 +152,19 @@ def _fill(rows, prompts, responses, logps, advantages, shape, pad) -> Packed:
   )
 
 
-def left_pad(
-  prompts: Sequence[Sequence[int]], *, rows: int, width: int, pad: int
+def left_align(
+  lists: Sequence[Sequence[int]], *, rows: int, width: int, pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Right-aligned tokens and where they are; spare rows are all padding."""
-  tokens_BP, valid_BP = _right_pad(
-    [prompt[::-1] for prompt in prompts], rows, width, pad, np.int32
-  )
-  return tokens_BP[:, ::-1].copy(), valid_BP[:, ::-1].copy()
-
-
-def _right_pad(lists, rows, width, pad, dtype):
-  """Left-aligned values and where they are."""
+  """Tokens [rows, width] and how many each row has; spare rows have none."""
   if len(lists) > rows:
     raise ValueError(f'{len(lists)} turns do not fit a batch of {rows} rows')
-  values = np.full((rows, width), pad, dtype)
-  lengths = np.zeros(rows, np.int64)
+  tokens_BT = np.full((rows, width), pad, np.int32)
+  length_B = np.zeros(rows, np.int32)
   for row, items in enumerate(lists):
     if len(items) > width:
       raise ValueError(
         f'row {row} has {len(items)} tokens but the batch holds {width}'
       )
-    values[row, : len(items)] = items
-    lengths[row] = len(items)
-  return values, np.arange(width) < lengths[:, None]
+    tokens_BT[row, : len(items)] = items
+    length_B[row] = len(items)
+  return tokens_BT, length_B

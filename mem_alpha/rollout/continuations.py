@@ -20,7 +20,6 @@ from mem_alpha import mesh
 from mem_alpha.models import cache as cache_lib
 from mem_alpha.models import decoder
 from mem_alpha.rollout import batch as batch_lib
-from mem_alpha.rollout import draws
 from mem_alpha.rollout import sampler
 
 Group = tuple[Sequence[int], Sequence[Sequence[int]]]  # a prefix, its tails
@@ -96,8 +95,8 @@ class Continuer:
       self.params,
       *mesh.put_batch(
         (
-          *batch_lib.left_pad(prefixes, rows=count, width=width, pad=pad),
-          *batch_lib.left_pad(
+          *batch_lib.left_align(prefixes, rows=count, width=width, pad=pad),
+          *batch_lib.left_align(
             tails, rows=count * size, width=self.shape.tail, pad=pad
           ),
           np.array(seeds, np.uint32),
@@ -120,108 +119,68 @@ def sample(
   cfg: decoder.Config,
   params,
   prefix_GT,
-  valid_GT,
+  length_G,
   tail_BS,
-  real_BS,
+  length_B,
   seed_B,
   *,
   sampling: sampler.Sampling,
 ) -> sampler.Samples:
-  """Continues prefix b // (B / G) with tail b; both are left-padded.
+  """Continues prefix b // (B / G) with tail b; both are left-aligned.
 
   A row without a tail says nothing. Draws depend on the row's seed and the
   step, not on its place in the batch.
   """
-  B, S = tail_BS.shape
-  per_group = B // prefix_GT.shape[0]
+  (B, S), (G, T) = tail_BS.shape, prefix_GT.shape
   tail_BS = mesh.place(tail_BS, 'fsdp', None)
-  real_BS = mesh.place(real_BS, 'fsdp', None)
-  # The last token is never fed back, so it needs no room.
-  capacity = prefix_GT.shape[1] + S + sampling.max_new_tokens - 1
-  slots = cache_lib.empty(cfg, slots=B, capacity=capacity)
-  length_G = mesh.place(valid_GT, 'fsdp', None).sum(1, dtype=jnp.int32)
-  prefix_GT = _left_align(mesh.place(prefix_GT, 'fsdp', None), length_G)
-  # A group that is all padding reads one token of it, for no row.
-  prefix = cache_lib.prefill(
+  length_B = mesh.place(length_B, 'fsdp')
+  read = cache_lib.prefill(
     cfg, params, None, prefix_GT, jnp.maximum(length_G, 1)
   )
-  first_G = jnp.arange(prefix_GT.shape[0]) * per_group
-  for place in range(per_group):
-    slots = cache_lib.insert(slots, prefix, first_G + place)
+  slots = sampler.empty(
+    cfg,
+    slots=B,
+    # The last token is never fed back, so it needs no room.
+    capacity=T + S + sampling.max_new_tokens - 1,
+    sampling=sampling,
+  )
+  cache = slots.cache
+  for t in range(B // G):
+    cache = cache_lib.insert(cache, read, jnp.arange(G) * (B // G) + t)
 
-  def read(s, carry):
-    x_BD, slots = carry
+  def step(s, carry):
+    x_BD, cache = carry
     new_BD, after = cache_lib.decode_step(
-      cfg, params, None, tail_BS[:, s], slots
+      cfg, params, None, tail_BS[:, s], cache
     )
-    return _where(real_BS[:, s], (new_BD, after), (x_BD, slots))
+    real_B = s < length_B
+    x_BD = jnp.where(real_B[:, None], new_BD, x_BD)
+    return x_BD, _where(real_B, after, cache)
 
-  x_BD = mesh.place(jnp.zeros((B, cfg.width), cfg.dtype), 'fsdp', None)
-  x_BD, slots = jax.lax.fori_loop(0, S, read, (x_BD, slots))
-  return _respond(cfg, params, x_BD, slots, real_BS[:, -1], seed_B, sampling)
+  x_BD, cache = jax.lax.fori_loop(0, S, step, (slots.x_BD, cache))
+  slots = dataclasses.replace(
+    slots,
+    x_BD=x_BD,
+    cache=cache,
+    seed_B2=jax.random.key_data(jax.vmap(jax.random.key)(seed_B)),
+    live_B=length_B > 0,
+    fresh_B=length_B > 0,
+  )
+  return sampler.decode(cfg, params, None, slots, B + 1, sampling=sampling)[
+    0
+  ].samples
 
 
-def _left_align(tokens_GT, length_G):
-  """Moves the padding in front of each row behind it."""
-  T = tokens_GT.shape[1]
-  at_GT = (jnp.arange(T) - length_G[:, None]) % T
-  return jnp.take_along_axis(tokens_GT, at_GT, axis=1)
+def _where(real_B, after: cache_lib.Cache, before: cache_lib.Cache):
+  """The cache after a step that only some rows have taken.
 
-
-def _where(real_B, after, before):
-  """The state after a step, in which some rows read padding.
-
-  Those keep their length, so the next token overwrites the padding's column.
+  What the others wrote stands in a column that is not in use yet.
   """
-  (new_BD, new), (old_BD, old) = after, before
-  return jnp.where(real_B[:, None], new_BD, old_BD), dataclasses.replace(
-    new,
-    length_B=jnp.where(real_B, new.length_B, old.length_B),
+  return dataclasses.replace(
+    after,
+    length_B=jnp.where(real_B, after.length_B, before.length_B),
     past_BWD=tuple(
-      x if x is None else jnp.where(real_B[:, None, None], x, y)
-      for x, y in zip(new.past_BWD, old.past_BWD)
+      new if new is None else jnp.where(real_B[:, None, None], new, old)
+      for new, old in zip(after.past_BWD, before.past_BWD)
     ),
   )
-
-
-def _respond(cfg, params, x_BD, cache, live_B, seed_B, sampling):
-  """Draws tokens until all rows are done; those that never began stay empty."""
-  keys_B = jax.vmap(jax.random.key)(seed_B)
-
-  def emit(samples, live_B, x_BD, step):
-    scores_BV = decoder.logits(cfg, params, x_BD)
-    step_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-    token_B, logp_B = draws.draw(scores_BV, step_B, sampling=sampling)
-    token_B = jnp.where(live_B, token_B, sampling.pad)
-    ended_B = live_B & (token_B == sampling.end_of_turn)
-    write = functools.partial(
-      jax.lax.dynamic_update_slice_in_dim, start_index=step, axis=1
-    )
-    samples = sampler.Samples(
-      tokens_BN=write(samples.tokens_BN, token_B[:, None]),
-      logp_BN=write(samples.logp_BN, jnp.where(live_B, logp_B, 0)[:, None]),
-      length_B=samples.length_B + live_B,
-      finished_B=samples.finished_B | ended_B,
-    )
-    return samples, live_B & ~ended_B, token_B
-
-  def more(carry):
-    _, live_B, _, _, step = carry
-    return (step < sampling.max_new_tokens) & live_B.any()
-
-  def body(carry):
-    samples, live_B, token_B, cache, step = carry
-    x_BD, cache = cache_lib.decode_step(cfg, params, None, token_B, cache)
-    return *emit(samples, live_B, x_BD, step), cache, step + 1
-
-  zero_B = jnp.zeros_like(live_B, jnp.int32)
-  shape = (live_B.shape[0], sampling.max_new_tokens)
-  blank_BN = mesh.place(jnp.zeros(shape), 'fsdp', None)
-  empty = sampler.Samples(
-    tokens_BN=jnp.full_like(blank_BN, sampling.pad, jnp.int32),
-    logp_BN=blank_BN,
-    length_B=zero_B,
-    finished_B=zero_B > 0,
-  )
-  start = (*emit(empty, live_B, x_BD, 0), cache, jnp.int32(1))
-  return jax.lax.while_loop(more, body, start)[0]

@@ -11,7 +11,6 @@ as soon as enough responses have ended.
 
 import collections
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -92,25 +91,6 @@ class Engine:
       capacity=room + sampling.max_new_tokens - 1,
       sampling=sampling,
     )
-
-  def compile(self) -> None:
-    """Compiles what a call runs, at every width; runs nothing."""
-    how = dict(sampling=self.sampling)
-    for width in self.widths:
-      size = self._block_rows(width)
-      args = (
-        self.params,
-        self.prefix,
-        np.zeros((size, width), np.int32),
-        np.zeros(size, np.int32),
-      )
-      _prefill.lower(self.cfg, *args).compile()
-      read = jax.eval_shape(functools.partial(cache.prefill, self.cfg), *args)
-      slots = np.zeros(size, np.int32), np.zeros((size, 2), np.uint32)
-      sampler.insert.lower(self.state, read, *slots, **how).compile()
-    sampler.decode.lower(
-      self.cfg, self.params, self.prefix, self.state, 1, **how
-    ).compile()
 
   def __call__(
     self, prompts: Sequence[Sequence[int]], keys_B

@@ -54,11 +54,6 @@ class Sampled:
     rows = chunk * len(prompts) + np.arange(len(prompts))
     return self.engine(prompts, _keys(self.key, rows))
 
-  def compile(self, rows: int) -> None:
-    """Compiles what a call with so many prompts runs."""
-    _keys(self.key, np.arange(rows))
-    self.engine.compile()
-
 
 _keys = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 

@@ -81,9 +81,9 @@ def test_texts_to_imitate_need_no_log_probs():
 
 
 def test_empty_prompt_is_a_row_of_padding():
-  tokens_BP, valid_BP = batch.left_pad([[], [3]], rows=2, width=2, pad=9)
-  np.testing.assert_array_equal(tokens_BP, [[9, 9], [9, 3]])
-  np.testing.assert_array_equal(valid_BP, [[0, 0], [0, 1]])
+  tokens_BT, length_B = batch.left_align([[], [3]], rows=3, width=2, pad=9)
+  np.testing.assert_array_equal(tokens_BT, [[9, 9], [3, 9], [9, 9]])
+  np.testing.assert_array_equal(length_B, [0, 1, 0])
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_what_does_not_fit_is_an_error(prompts, responses, extra, message):
   with pytest.raises(ValueError, match=message):
     batch.pack(prompts, responses, shape=SHAPE, pad=0, **extra)
   with pytest.raises(ValueError, match='3 tokens but the batch holds 2'):
-    batch.left_pad([[1] * 3], rows=1, width=2, pad=0)
+    batch.left_align([[1] * 3], rows=1, width=2, pad=0)

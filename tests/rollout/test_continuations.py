@@ -39,19 +39,13 @@ def random_groups(seed, sizes):
   return [(ids(9, 16), [ids(1, 5) for _ in range(n)]) for n in sizes]
 
 
-def one_by_one(params, prompt, sampling=GREEDY):
+def one_by_one(params, prompt):
   """The sampler of the policy on the whole prompt."""
-  respond = engine.Engine(
-    CFG,
-    params,
-    sampling=sampling,
-    sizes=engine.Sizes(prompt_tokens=21, slots=1),
-  )
-  (out,) = respond([prompt], jax.vmap(jax.random.key)(np.zeros(1, np.uint32)))
-  end = len(out.tokens) - out.finished
-  logp_N = np.zeros(sampling.max_new_tokens, np.float32)
-  logp_N[: len(out.logp)] = out.logp
-  return list(out.tokens[:end]), logp_N
+  sizes = engine.Sizes(prompt_tokens=21, slots=1, buckets=1, prefill_tokens=21)
+  ask = engine.Engine(CFG, params, sampling=GREEDY, sizes=sizes)
+  (said,) = ask([prompt], jax.random.split(jax.random.key(0), 1))
+  end = len(said.tokens) - said.finished
+  return list(said.tokens[:end]), said.logp
 
 
 @pytest.mark.parametrize('sizes', [(3, 1, 6, 1, 0, 2), (1,), (9,)])
@@ -68,23 +62,23 @@ def test_greedy_answers_equal_those_to_whole_prompts(params, sizes):
 
 def test_log_probs_equal_those_of_whole_prompts(params):
   (prefix, tails), _ = groups = random_groups(5, (4, 1))
-  prefixes, valid = batch_lib.left_pad(
+  prefixes, length_G = batch_lib.left_align(
     [prefix, groups[1][0]], rows=2, width=16, pad=PAD
   )
-  tails_BS, real_BS = batch_lib.left_pad(tails, rows=8, width=5, pad=PAD)
+  tails_BS, length_B = batch_lib.left_align(tails, rows=8, width=5, pad=PAD)
   out = continuations.sample(
     CFG,
     params,
     prefixes,
-    valid,
+    length_G,
     tails_BS,
-    real_BS,
+    length_B,
     np.arange(8, dtype=np.uint32),
     sampling=GREEDY,
   )
   for row, tail in enumerate(tails):
     logp = one_by_one(params, prefix + tail)[1]
-    np.testing.assert_allclose(out.logp_BN[row], logp, atol=1e-5)
+    np.testing.assert_allclose(out.logp_BN[row, : len(logp)], logp, atol=1e-5)
   assert (np.asarray(out.length_B)[4:] == 0).all()  # rows without a tail
 
 
