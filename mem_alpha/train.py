@@ -318,12 +318,15 @@ class _Trainer:
       collected.append(
         self._update(parts, self.grpo_tx, build.policy_update(config))
       )
-    return {
+    figures = {
       name: (max if name.endswith('/max') else np.mean)(
         [figures[name] for figures in collected]
       )
       for name in collected[0]
     }
+    # Later updates differ from the sampler because they are later.
+    first = {k: v for k, v in collected[0].items() if k.startswith('gap/')}
+    return figures | first
 
   # --------------------------------------------------------------- shared
 
