@@ -26,6 +26,7 @@ from mem_alpha.models import decoder
 from mem_alpha.models import gguf
 from mem_alpha.models import hf
 from mem_alpha.models import presets
+from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import batch
 from mem_alpha.rollout import engine
@@ -77,6 +78,8 @@ def check(config) -> None:
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
   _one_of('model.remat', config.model.remat, tuple(decoder.REMAT))
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
+  if config.data.metric not in (None, scores.JUDGE):
+    scores.check(config.data.metric)
   for name in ('train_files', 'validation_files', 'test_files'):
     for path in config.data[name]:
       _one_of(f'data.{name}', pathlib.Path(path).suffix, schema.SUFFIXES)

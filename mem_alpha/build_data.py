@@ -15,6 +15,7 @@ from mem_alpha.data import mixture
 from mem_alpha.data import recipe as recipes
 from mem_alpha.data import schema
 from mem_alpha.data import synthetic
+from mem_alpha.rewards import scores
 
 
 def recipe(
@@ -79,10 +80,12 @@ def _of_source(config, source, split, share, vocab):
         f'data.{split}_files names no file: set it to prepared .parquet or '
         '.jsonl files.'
       )
+    fixed = config.data.metric
+    metric = scores.metric_of if fixed is None else lambda source: fixed
     return mixture.in_turns(
       instance
       for name in names
-      for instance in schema.read(name, metric=config.data.metric)
+      for instance in schema.read(name, metric=metric)
     )
   if config.data.hub:
     hub.fetch(source, build.data_root(config))

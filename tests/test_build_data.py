@@ -1,6 +1,7 @@
 """From a config to instances: prepared files, caps, bounds, order."""
 
 import collections
+import json
 
 import pytest
 
@@ -117,4 +118,28 @@ def test_what_cannot_work_is_named(key, value, words):
   config = base.get_config()
   config.data[key] = value
   with pytest.raises(ValueError, match=words):
+    build.check(config)
+
+
+def test_files_of_others_are_scored_as_published(config, vocab, tmp_path):
+  row = {
+    'instance_id': 0,
+    'prompt': '',
+    'chunks': json.dumps(['a']),
+    'questions_and_answers': json.dumps([{'question': 'q', 'answer': '3'}]),
+    'data_source': 'icl_nlu_8296shot_balance',
+    'metadata': '',
+    'num_chunks': 1,
+    'num_questions': 1,
+  }
+  path = tmp_path / 'released.jsonl'
+  path.write_text(json.dumps(row))
+  config.data.train_files = (str(path),)
+  (found,) = build_data.instances(config, 'train', 9, vocab)
+  assert found.questions[0].metric == 'boxed'
+  config.data.metric = 'token_f1'
+  (found,) = build_data.instances(config, 'train', 9, vocab)
+  assert found.questions[0].metric == 'token_f1'
+  config.data.metric = 'luck'
+  with pytest.raises(ValueError, match="No metric 'luck'"):
     build.check(config)

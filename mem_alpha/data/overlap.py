@@ -18,7 +18,7 @@ from mem_alpha.data import wording
 MIN_WORDS = 12
 EXAMPLES = 5
 _LABELLED = re.compile(r'(?:Sentence|Sample): (.*)')
-_TAG = re.compile(r'<\w[^>]*> ?')
+_TAG = re.compile(r'<\w[^>]*> ?|\[[^\]]*\]')  # speakers, captions
 _WORDS = re.compile(r'\w+')
 _FRAMES = frozenset(
   ' '.join(_WORDS.findall(x.lower())) for x in wording.lines()

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow
 import pyarrow.parquet
@@ -38,19 +38,9 @@ _LAYOUT = pyarrow.schema(
   (name, pyarrow.int64() if name in _NUMBERS else pyarrow.string())
   for name in COLUMNS
 )
-# How the published system scores its sources, by the beginning of their names
-# (reference, section 5); judged ones by overlap of words.
-_METRICS = {
-  'booksum': 'keywords',
-  'perltqa': 'keywords',
-  'infbench_sum': 'keywords',
-  'pubmed-rct': 'exact',
-  'icl_': 'exact',
-  'lme_train': 'token_f1',
-  'longmemeval': 'token_f1',
-}
 
 Row = dict[str, object]
+Metric = Callable[[str], str]  # data source -> name of a score
 
 
 def to_row(instance: structs.Instance, position: int) -> Row:
@@ -81,12 +71,12 @@ def to_row(instance: structs.Instance, position: int) -> Row:
 
 
 def from_row(
-  row: Mapping[str, object], position: int, *, metric: str | None = None
+  row: Mapping[str, object], position: int, *, metric: Metric | None = None
 ) -> structs.Instance:
   """The instance of a row; `position` names the row in error messages.
 
-  Questions of rows that others wrote are scored by `metric`, or as published
-  where it is None, and their kind is the data source.
+  Questions of rows that others wrote have the data source as their kind, and
+  the score that `metric` names for it.
   """
   cell = _Cells(row, position)
   source = cell.text('data_source')
@@ -107,9 +97,10 @@ def from_row(
   cell.require_count('num_questions', len(pairs))
   ours = _our_metadata(cell, len(chunks), len(pairs))
   kinds = ours.get('kinds', [source] * len(pairs))
-  metrics = ours.get(
-    'metrics', [metric or published_metric(source)] * len(pairs)
-  )
+  metrics = ours.get('metrics')
+  if metrics is None:
+    cell.require('metadata', metric is not None, 'ours, or a metric be given')
+    metrics = [metric(source)] * len(pairs)
   return structs.Instance(
     instance_id=ours.get('id') or str(cell.value('instance_id')),
     source=source,
@@ -120,14 +111,6 @@ def from_row(
     ),
     notes=_notes(cell, ours.get('notes', [])),
   )
-
-
-def published_metric(source: str) -> str:
-  """The name in rewards/scores.py of how a published source is scored."""
-  for beginning, metric in _METRICS.items():
-    if source.startswith(beginning):
-      return metric
-  return 'substring'
 
 
 def write(
@@ -145,7 +128,7 @@ def write(
 
 
 def read(
-  path: str | os.PathLike, *, metric: str | None = None
+  path: str | os.PathLike, *, metric: Metric | None = None
 ) -> list[structs.Instance]:
   """The instances of a .parquet or .jsonl file of rows, see `from_row`.
 

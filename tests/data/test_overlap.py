@@ -43,6 +43,9 @@ def test_a_sentence_is_found_in_any_frame_case_and_place():
   assert shared(one, two) == (0, 1)
   talk = structs.Instance('x', 'locomo', (f'[Ann]\n<Ann> {LONG}',), ())
   assert shared(one, talk) == (0, 1)
+  caption = '[shows a photo of a beach with footprints in the sand and a sky]'
+  talk = structs.Instance('x', 'locomo', (f'<Ann> See! {caption}',), ())
+  assert shared(talk, talk) == (0, 0)
 
 
 def test_questions_are_compared_without_dates_and_frames():

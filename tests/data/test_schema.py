@@ -31,6 +31,12 @@ INSTANCE = structs.Instance(
   ),
 )
 
+
+def score(source):
+  del source
+  return 'substring'
+
+
 # A row as the released files have it (values made up).
 PUBLISHED = {
   'instance_id': 12,
@@ -90,36 +96,41 @@ def write_published(path, sources, **columns):
   pyarrow.parquet.write_table(pyarrow.table(table), path)
 
 
-def test_files_in_the_published_layout_load_with_the_published_metrics(
-  tmp_path,
-):
-  sources = {
-    'squad': 'substring',
-    'hotpotqa': 'substring',
-    'perltqa': 'keywords',
-    'booksum': 'keywords',
-    'pubmed-rct': 'exact',
-    'icl_nlu_8296shot_balance': 'exact',
-    'lme_train': 'token_f1',
-    'ruler_qa1_197K': 'substring',
-    'infbench_sum_eng_shots2': 'keywords',
-    'longmemeval_s*': 'token_f1',
-  }
+def test_files_in_the_published_layout_load(tmp_path):
+  sources = [
+    'squad',
+    'hotpotqa',
+    'perltqa',
+    'booksum',
+    'pubmed-rct',
+    'icl_nlu_8296shot_balance',
+    'lme_train',
+    'ruler_qa1_197K',
+    'infbench_sum_eng_shots2',
+    'longmemeval_s*',
+  ]
   path = tmp_path / 'train.parquet'
-  write_published(path, list(sources))
-  found = schema.read(path)
-  assert [i.source for i in found] == list(sources)
+  write_published(path, sources)
+  found = schema.read(path, metric=lambda source: f'of {source}')
+  assert [i.source for i in found] == sources
   for instance in found:
-    assert {q.metric for q in instance.questions} == {sources[instance.source]}
+    assert {(q.kind, q.metric) for q in instance.questions} == {
+      (instance.source, f'of {instance.source}')
+    }
     assert instance.chunks == ('a', 'b', 'c')
     assert instance.questions[1].answers == ('two', 'zwei')
-  assert schema.read(path, metric='exact')[0].questions[0].metric == 'exact'
+  with pytest.raises(ValueError, match="Row 0, column 'metadata'.*a metric"):
+    schema.read(path)
 
 
 def test_ids_that_occur_again_get_the_number_of_their_row(tmp_path):
   path = tmp_path / 'train.parquet'
   write_published(path, ['squad', 'booksum', 'nlu'], instance_id=[0, 1, 0])
-  assert [i.instance_id for i in schema.read(path)] == ['0', '1', '0@2']
+  assert [i.instance_id for i in schema.read(path, metric=score)] == [
+    '0',
+    '1',
+    '0@2',
+  ]
 
 
 def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path):
@@ -130,7 +141,7 @@ def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path):
     schema.read(path)
   write_published(path, ['squad', 'squad'], num_chunks=[3, 4])
   with pytest.raises(ValueError, match="Row 1, column 'num_chunks': must be 3"):
-    schema.read(path)
+    schema.read(path, metric=score)
   whole = path.read_bytes()
   path.write_bytes(whole[: len(whole) // 2])
   with pytest.raises(ValueError, match='no complete parquet file'):
@@ -147,7 +158,7 @@ def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path):
 @pytest.mark.parametrize('metadata', [PUBLISHED['metadata'], '', None, '[]'])
 def test_a_row_of_the_released_files_is_read(metadata):
   row = {**PUBLISHED, 'metadata': metadata}
-  instance = schema.from_row(row, 0, metric='substring')
+  instance = schema.from_row(row, 0, metric=score)
   assert instance.instance_id == '12'
   assert instance.chunks == ('a', 'b', 'c')
   assert instance.notes == ()
@@ -189,7 +200,7 @@ def test_a_row_of_the_released_files_is_read(metadata):
 )
 def test_errors_name_row_and_column(column, value, words):
   with pytest.raises(ValueError, match=words) as error:
-    schema.from_row({**PUBLISHED, column: value}, 5, metric='exact')
+    schema.from_row({**PUBLISHED, column: value}, 5, metric=score)
   assert f"Row 5, column '{column}'" in str(error.value)
 
 
@@ -197,10 +208,10 @@ def test_errors_name_row_and_column(column, value, words):
 def test_a_missing_column_is_named(column):
   row = {key: value for key, value in PUBLISHED.items() if key != column}
   if column == 'prompt':  # nobody reads it
-    schema.from_row(row, 0, metric='exact')
+    schema.from_row(row, 0, metric=score)
     return
   with pytest.raises(ValueError, match=f"'{column}'.*no such column"):
-    schema.from_row(row, 0, metric='exact')
+    schema.from_row(row, 0, metric=score)
 
 
 def test_an_error_in_a_file_names_the_file(tmp_path):
@@ -208,7 +219,7 @@ def test_an_error_in_a_file_names_the_file(tmp_path):
   rows = [PUBLISHED, {**PUBLISHED, 'chunks': '["a"]'}]
   path.write_text('\n'.join(map(json.dumps, rows)))
   with pytest.raises(ValueError, match=r"data\.jsonl: Row 1, column 'num_ch"):
-    schema.read(path)
+    schema.read(path, metric=score)
 
 
 def test_the_readme_shows_how_to_bring_own_data(tmp_path, monkeypatch):

@@ -231,7 +231,7 @@ class _Maker:
       QUESTION.format(text=example.text),
       (str(numbers[example.label]),),
       self.task.source,
-      'exact',
+      'boxed',
     )
 
   def _affordable(self, first, questions) -> list[Example]:

@@ -207,16 +207,20 @@ class _Maker:
     """Passages that make up what is missing, and how many tokens repeat."""
     room -= sum(map(self._size, passages))
     used, added, repeated = set(passages), [], 0
-    smallest = min(map(self._size, filler))
-    while room >= smallest:
-      fresh = [p for p in filler if p not in used]
+    enough = self.recipe.chunk_tokens / 4  # what may stay empty
+    while room > enough:
+      fresh, before = [p for p in filler if p not in used], len(added)
       for passage in rng.sample(fresh or filler, len(fresh or filler)):
         size = self._size(passage)
         if size <= room:
           added.append(passage)
           room -= size
           repeated += 0 if fresh else size
+        if room <= enough:  # the others need not even be counted
+          break
       used.update(filler)
+      if not fresh and len(added) == before:
+        break
     return added, repeated
 
   def _size(self, passage: str) -> int:

@@ -78,7 +78,7 @@ def _history(recipe, name, memory, sections, short) -> conversations.History:
       )
       golds = _keywords(entry, text, short)
       if golds and places:
-        question = structs.Question(entry['Question'], golds, NAME, 'keywords')
+        question = structs.Question(entry['Question'], golds, NAME, 'phrases')
         asked.append(conversations.Asked(question, frozenset(places)))
       else:
         reason = 'no keyword in its event' if places else 'no event for it'

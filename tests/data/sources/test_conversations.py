@@ -354,7 +354,7 @@ def test_perltqa_tells_events_and_asks_for_keywords(put, recipe_of):
     'Where?': ('Grand Canyon',),
     'How?': ('rook;sacrifice',),
   }
-  assert {q.metric for q in instance.questions} == {'keywords'}
+  assert {q.metric for q in instance.questions} == {'phrases'}
   counts = recipes[0].log.counts()
   assert counts['perltqa: left out: character without memories'] == 1
   for reason in ('no keyword in its event', 'no event for it', 'empty event'):
