@@ -1,5 +1,7 @@
 """Which contents are equal: a hash finds candidates, the tokens decide."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,12 +29,21 @@ def hashes(ops) -> jax.Array:
   return sum_O * jnp.asarray(shift_T)[ops.start_O]
 
 
-def same(memory: state.Memory, ops, write_O) -> jax.Array:
+def hash_of(tokens: Sequence[int]) -> int:
+  """The hash of one content, on the host."""
+  value = 0
+  for token in reversed(tokens):
+    value = (value * _BASE + token) % 2**32
+  return value
+
+
+def same(memory: state.Memory, ops, ask_O, text_O) -> jax.Array:
   """same_OR: which live rows, then earlier calls, hold the content of a call.
 
-  Only among contents of one kind, and only for the calls in write_O. All calls
-  check one candidate per round; more than a round or two takes a content that
-  is repeated within the turn, or hashes that collide.
+  Only among contents of one kind, for the calls in ask_O; of the earlier calls
+  those in text_O have a content. All calls check one candidate per round; more
+  than a round or two takes a content that is repeated within the turn, or
+  hashes that collide.
   """
   M = memory.kind_M.size
   start_R = jnp.concatenate([memory.start_M, ops.start_O])
@@ -51,18 +62,18 @@ def same(memory: state.Memory, ops, write_O) -> jax.Array:
     same_OR |= todo_OR & picked_OR & ~differs_O[:, None]
     return todo_OR & ~picked_OR, same_OR
 
-  todo_OR = _candidates(memory, ops, write_O)
+  todo_OR = _candidates(memory, ops, ask_O, text_O)
   _, same_OR = jax.lax.while_loop(
     lambda carry: carry[0].any(), check, (todo_OR, jnp.zeros_like(todo_OR))
   )
   return same_OR
 
 
-def _candidates(memory: state.Memory, ops, write_O) -> jax.Array:
-  earlier_OO = jnp.tri(write_O.size, k=-1, dtype=bool) & write_O
+def _candidates(memory: state.Memory, ops, ask_O, text_O) -> jax.Array:
+  earlier_OO = jnp.tri(text_O.size, k=-1, dtype=bool) & text_O
   live_M = state.live(memory)
-  live_OM = jnp.broadcast_to(live_M, (write_O.size, live_M.size))
-  todo_OR = jnp.concatenate([live_OM, earlier_OO], -1) & write_O[:, None]
+  live_OM = jnp.broadcast_to(live_M, (text_O.size, live_M.size))
+  todo_OR = jnp.concatenate([live_OM, earlier_OO], -1) & ask_O[:, None]
   for column_M, column_O in (
     (memory.kind_M, ops.kind_O),
     (memory.length_M, ops.length_O),

@@ -329,7 +329,7 @@ class Runner:
       )
       for b, row in enumerate(part):
         for q, query in enumerate(row):
-          ids = self.terms.encode(query)[: s.query_words]
+          ids = self.terms.find(query)[: s.query_words]
           words_BQW[b, q, : len(ids)] = ids
       found = []
       for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC):

@@ -34,8 +34,10 @@ def apply(*turns):
   return jax.tree.map(lambda x: x[0], memory_B)
 
 
-def same(memory, calls, write_O):
-  return jax.jit(lambda *args: content.same(*args))(memory, calls, write_O)
+def same(memory, calls, ask_O, text_O):
+  # A new function each time: a test may have replaced what it calls.
+  jitted = jax.jit(lambda *args: content.same(*args))
+  return jitted(memory, calls, ask_O, text_O)
 
 
 def test_inside_marks_each_position_for_its_call():
@@ -71,12 +73,14 @@ def test_same_finds_live_rows_and_earlier_calls():
   stored = pack((1, 2), (3,), (1, 2), (4,), kinds=[1, 1, 2, 1])
   memory = apply(stored)
   calls = pack((1, 2), (3,), (9, 9), (3,), (1,), kinds=[1, 2, 1, 2, 1])
-  write_O = np.ones(5, bool)
-  same_OR = same(memory, calls, write_O)
+  all_O, without_O = np.ones(5, bool), np.arange(5) != 1
+  same_OR = same(memory, calls, all_O, all_O)
   assert np.argwhere(same_OR).tolist() == [[0, 0], [3, 6 + 1]]
-  write_O[1] = False  # a call that writes nothing is the same as nothing
-  same_OR = same(memory, calls, write_O)
+  # A call without a content is the same as nothing.
+  same_OR = same(memory, calls, all_O, without_O)
   assert np.argwhere(same_OR).tolist() == [[0, 0]]
+  same_OR = same(memory, calls, ~without_O, all_O)
+  assert not same_OR.any()
 
 
 def test_same_reads_every_token_of_every_candidate(monkeypatch):
@@ -88,7 +92,7 @@ def test_same_reads_every_token_of_every_candidate(monkeypatch):
   memory = dataclasses.replace(memory, hash_M=no_hash_M)
   monkeypatch.setattr(content, 'hashes', constant)
   calls = pack((1, 3), (2, 2), (2, 3), (1, 3), (2, 3))
-  same_OR = same(memory, calls, np.ones(5, bool))
+  same_OR = same(memory, calls, *np.ones((2, 5), bool))
   assert np.argwhere(same_OR).tolist() == [
     [0, 1], [1, 2], [3, 1], [3, 6 + 0], [4, 6 + 2],
   ]  # fmt: skip
