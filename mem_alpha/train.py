@@ -316,16 +316,25 @@ class _Trainer:
     }
 
   def _write_turns(self, rollouts, turns, rewards, adv_B, credits):
-    """Some sampled trajectories; prompts stay out, they quote the source."""
+    """Some sampled trajectories, and the texts that were too long, of all.
+
+    Prompts stay out: they quote the source.
+    """
     R, lines = self.config.grpo.rollouts, []
     shown = [i * R for i in range(self.config.log.turns)]
     for turn, reward, adv, worth in zip(turns, rewards.total_B, adv_B, credits):
+      place = dict(
+        instance_id=rollouts.instances[turn.row].instance_id,
+        rollout=turn.row % R,
+        chunk=turn.chunk,
+        too_long=episode.too_long(turn),
+      )
+      if turn.row not in shown and place['too_long']:
+        lines.append(place)
       if turn.row in shown:
         lines.append(
-          dict(
-            instance_id=rollouts.instances[turn.row].instance_id,
-            rollout=turn.row % R,
-            chunk=turn.chunk,
+          place
+          | dict(
             prompt_tokens=len(turn.prompt),
             response=turn.text,
             response_ids=list(turn.response.tokens),

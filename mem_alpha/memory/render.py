@@ -124,7 +124,8 @@ def shown(
 ) -> list[Row]:
   """The rows of `view`, in its order.
 
-  Core, then the `show` most recent entries of each other kind in entry order.
+  Core, then the `show` entries of each other kind that were written last, the
+  newest last.
   Over `max_tokens`, whole entries are left out, the oldest of all kinds first
   and core last.
   """

@@ -80,7 +80,8 @@ def save(
       f'{url} was saved to by another process meanwhile: nothing of this save '
       'is visible; load what is there, or save elsewhere.'
     )
-  for _, old in sorted(_versions(root), reverse=True)[keep:]:
+  kept = [name for _, name in sorted(_versions(root))[-keep:]]
+  for old in _folders(root) - set(kept):  # and what killed saves left
     root.delete_range(ts.KvStore.KeyRange(f'{old}/', f'{old}0')).result()
   return number
 
@@ -138,12 +139,17 @@ def _open(url: str) -> ts.KvStore:
 
 def _versions(root: ts.KvStore) -> list[tuple[int, str]]:
   """(number, name) of complete versions."""
-  names = [key.decode().split('/') for key in root.list().result()]
+  keys = set(root.list().result())
   return [
     (int(name[:8]), name)
-    for name, *rest in names
-    if rest == ['manifest.json'] and _NAME.fullmatch(name)
+    for name in _folders(root)
+    if f'{name}/manifest.json'.encode() in keys
   ]
+
+
+def _folders(root: ts.KvStore) -> set[str]:
+  names = {key.decode().split('/')[0] for key in root.list().result()}
+  return {name for name in names if _NAME.fullmatch(name)}
 
 
 def _find(root: ts.KvStore, url: str, version: int | None) -> str:
