@@ -21,7 +21,7 @@ CORE, SEMANTIC, EPISODIC = structs.Kind
 _, INSERT, UPDATE, DELETE = structs.Action
 STATUS = structs.Status
 VOCAB = text.train_bpe(['Mira lives in Oslo.'] * 5, vocab_size=300)
-LONG = 'internationalization of organizations ' * 8  # 8 x 10 letters o200k: 5
+LONG = 'internationalization of organizations ' * 40
 
 
 def knob(config, key):
@@ -35,7 +35,7 @@ def configured(flipped=None):
   if flipped:
     section, name = flipped.split('.')
     config[section][name] = profiles.SWITCHES[flipped].default
-  config.prompt.tokens, config.sampling.max_new_tokens = 8000, 512
+  config.prompt.tokens, config.sampling.max_new_tokens = 8000, 4096
   config.memory.tokens = config.memory.terms = 4096
   config.memory.core_limit = 60
   build.check(config)

@@ -10,7 +10,7 @@ scores, so it is kept, oddities included.
   ✿ in the arguments leaves none.
 - What follows the last brace of the arguments is cut off, and so is a code
   fence. What is no JSON then is repaired: a call that the length limit cut
-  counts as made, with what text is left up to its first comma.
+  counts as made, often with its text only up to the first comma.
 - A content need not be a string, nor have any letter; unknown keys are ignored.
 - `memory_delete` takes the name of a memory without `_memory`, too.
 - An id that names nothing is left to the memory, which decides about it.

@@ -177,7 +177,7 @@ def _make_room(memory_B, full_B):
 
 
 def _close(memory, todo: plan.Plan, chunk) -> state.Memory:
-  ended_M = state.live(memory) & ~todo.live_R[: memory.kind_M.size]
+  ended_M = state.live(memory) & ~todo.live_M
   closed_M = jnp.where(ended_M, chunk, memory.closed_M)
   return dataclasses.replace(memory, closed_M=closed_M)
 
@@ -212,7 +212,7 @@ def _append(memory, ops: Ops, todo: plan.Plan, chunk) -> state.Memory:
     'hash_M': content.hashes(ops),
     'created_M': todo.created_O,
     'updated_M': jnp.broadcast_to(chunk, row_O.shape),
-    'closed_M': jnp.where(todo.live_R[M:], state.NEVER, chunk),
+    'closed_M': jnp.where(todo.live_O, state.NEVER, chunk),
   }
   columns = {
     name: getattr(memory, name).at[row_O].set(value_O, mode='drop')

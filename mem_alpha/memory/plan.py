@@ -38,26 +38,26 @@ class Plan:
   uid_O: jax.Array
   created_O: jax.Array
   write_O: jax.Array  # accepted, with a content that is to be stored
-  live_R: jax.Array  # after the turn: the rows, then the contents of the calls
+  live_M: jax.Array  # rows that are still live after the turn
+  live_O: jax.Array  # ... and contents of calls
   next_entry: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Table:
-  """What the calls of a turn see of a memory.
+  """What changes from call to call.
 
-  Columns _R hold the rows of the table, then one place for each call, where
-  an accepted content lives until it is appended.
+  Columns _M are of the rows of the memory, columns _O of the accepted contents
+  of the calls, which become rows when the turn is over.
   """
 
-  live_R: jax.Array
-  kind_R: jax.Array
-  entry_R: jax.Array
-  uid_R: jax.Array
-  created_R: jax.Array
-  size_R3: jax.Array  # tokens, words and rows
-  room_3: jax.Array
+  live_M: jax.Array
+  live_O: jax.Array
+  entry_O: jax.Array
+  uid_O: jax.Array
+  created_O: jax.Array
+  room_3: jax.Array  # tokens, words and rows
   next_entry: jax.Array
 
 
@@ -119,41 +119,31 @@ def _first(*checks) -> jax.Array:
 
 def _decide(memory, ops, verdict_O, same_OR, chunk, *, drop, limits) -> Plan:
   """Runs the calls in order; `drop`: closed versions take no room."""
-  M, O = memory.kind_M.size, ops.action_O.size  # noqa: E741
-
-  def extend(column_M):
-    return jnp.pad(column_M, (0, O))
-
-  size_M3 = jnp.stack(
-    [memory.length_M, memory.num_terms_M, jnp.ones_like(memory.kind_M)], -1
-  )
-  need_O3 = jnp.stack(
-    [ops.length_O, ops.num_terms_O, jnp.ones_like(ops.kind_O)], -1
-  )
+  M = memory.kind_M.size
   used_M = jnp.arange(M) < memory.next_row
   used_M &= state.live(memory) | ~drop
+  sizes = (memory.length_M, memory.num_terms_M, jnp.ones_like(memory.kind_M))
+  used_3 = jnp.stack([(size_M * used_M).sum() for size_M in sizes])
   capacity_3 = jnp.array([memory.tokens_P.size, memory.terms_P.size, M])
+  none_O = jnp.zeros_like(ops.kind_O)
   table = _Table(
-    live_R=extend(state.live(memory)),
-    kind_R=jnp.concatenate([memory.kind_M, ops.kind_O]),
-    entry_R=extend(memory.entry_M),
-    uid_R=extend(memory.uid_M),
-    created_R=extend(memory.created_M),
-    size_R3=jnp.concatenate([size_M3, need_O3]),
-    room_3=capacity_3 - (size_M3 * used_M[:, None]).sum(0),
+    live_M=state.live(memory),
+    live_O=none_O.astype(bool),
+    entry_O=none_O,
+    uid_O=none_O,
+    created_O=none_O,
+    room_3=capacity_3 - used_3,
     next_entry=memory.next_entry,
   )
-  calls = (
-    jnp.arange(O) + M,
-    ops.action_O,
-    ops.kind_O,
-    ops.uid_O,
-    verdict_O,
-    same_OR,
-  )
   step = functools.partial(
-    _step, chunk=chunk, drop=drop, delete_unknown=limits.delete_unknown
+    _step,
+    memory=memory,
+    ops=ops,
+    chunk=chunk,
+    drop=drop,
+    delete_unknown=limits.delete_unknown,
   )
+  calls = (jnp.arange(ops.kind_O.size), verdict_O, same_OR)
   table, (status_O, entry_O, uid_O, created_O, write_O) = jax.lax.scan(
     step, table, calls
   )
@@ -162,43 +152,62 @@ def _decide(memory, ops, verdict_O, same_OR, chunk, *, drop, limits) -> Plan:
     entry_O=entry_O,
     uid_O=uid_O,
     created_O=created_O,
-    write_O=write_O & (table.live_R[M:] | ~drop),
-    live_R=table.live_R,
+    write_O=write_O & (table.live_O | ~drop),
+    live_M=table.live_M,
+    live_O=table.live_O,
     next_entry=table.next_entry,
   )
 
 
-def _step(table: _Table, call, *, chunk, drop, delete_unknown):
-  """Decides one call; its content, if accepted, takes the place `place`."""
-  place, action, kind, uid, verdict, same_R = call
+def _step(table: _Table, call, *, memory, ops, chunk, drop, delete_unknown):
+  """Decides call `o`; its content, if accepted, is live from then on."""
+  o, verdict, same_R = call
+  action, kind = ops.action_O[o], ops.kind_O[o]
+  M = memory.kind_M.size
   core, insert = kind == _CORE, action == _INSERT
   text = insert | (action == _UPDATE)
-  uid = jnp.where(core, structs.NO_ID, uid)
-  old_R = table.live_R & (table.kind_R == kind) & (table.uid_R == uid)
-  old_R &= ~insert
-  found, old = old_R.any(), old_R.argmax()
+  uid = jnp.where(core, structs.NO_ID, ops.uid_O[o])
+  old_M = table.live_M & (memory.kind_M == kind) & (memory.uid_M == uid)
+  old_O = table.live_O & (ops.kind_O == kind) & (table.uid_O == uid)
+  old_M, old_O = old_M & ~insert, old_O & ~insert
+  found = old_M.any() | old_O.any()
+
+  def of_old(column_M, column_O):
+    stored, new = column_M[old_M.argmax()], column_O[old_O.argmax()]
+    return jnp.where(old_M.any(), stored, new)
+
+  sizes = (
+    (memory.length_M, ops.length_O),
+    (memory.num_terms_M, ops.num_terms_O),
+    (jnp.ones_like(memory.kind_M), jnp.ones_like(ops.kind_O)),
+  )
+  freed_3 = jnp.stack([of_old(*columns) for columns in sizes])
+  need_3 = jnp.stack([size_O[o] for _, size_O in sizes])
+  room_3 = table.room_3 + jnp.where(found & drop, freed_3, 0)
+  room_3 = room_3 - jnp.where(text, need_3, 0)
+  repeats = (same_R[:M] & table.live_M).any() | (same_R[M:] & table.live_O).any()
   creates = insert | (core & text) | (~text & delete_unknown)
-  freed_3 = jnp.where(found & drop, table.size_R3[old], 0)
-  need_3 = jnp.where(text, table.size_R3[place], 0)
-  room_3 = table.room_3 + freed_3 - need_3
   status = _first(
     (verdict != structs.Status.OK, verdict),
     (~found & ~creates, structs.Status.UNKNOWN_ID),
-    (insert & (same_R & table.live_R).any(), structs.Status.DUPLICATE),
+    (insert & repeats, structs.Status.DUPLICATE),
     (text & (room_3 < 0).any(), structs.Status.FULL),
   )
   ok = status == structs.Status.OK
   new = table.next_entry
-  entry = jnp.where(found, table.entry_R[old], state.CORE_ENTRY)
+  old_entry = of_old(memory.entry_M, table.entry_O)
+  entry = jnp.where(found, old_entry, state.CORE_ENTRY)
   entry, uid = jnp.where(insert, new, entry), jnp.where(insert, new, uid)
-  created = jnp.where(found, table.created_R[old], chunk)
+  old_created = of_old(memory.created_M, table.created_O)
+  created = jnp.where(found, old_created, chunk)
   write = ok & text
   table = dataclasses.replace(
     table,
-    live_R=(table.live_R & ~(old_R & ok)).at[place].set(write),
-    entry_R=table.entry_R.at[place].set(entry),
-    uid_R=table.uid_R.at[place].set(uid),
-    created_R=table.created_R.at[place].set(created),
+    live_M=table.live_M & ~(old_M & ok),
+    live_O=(table.live_O & ~(old_O & ok)).at[o].set(write),
+    entry_O=table.entry_O.at[o].set(entry),
+    uid_O=table.uid_O.at[o].set(uid),
+    created_O=table.created_O.at[o].set(created),
     room_3=jnp.where(ok, room_3, table.room_3),
     next_entry=new + (ok & insert),
   )

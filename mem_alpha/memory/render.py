@@ -144,6 +144,13 @@ def shown(
   return [row for kind in layout.headers for row in kept.get(kind, ())]
 
 
+def escape(content: str) -> str:
+  """A content on one line: JSON escapes for line breaks and controls."""
+  escaped = json.dumps(content, ensure_ascii=False)[1:-1]
+  # json.dumps leaves the line breaks beyond ASCII as they are.
+  return _CONTROL.sub(lambda match: f'\\u{ord(match[0]):04x}', escaped)
+
+
 def _recent(
   rows: Sequence[Row], kind: structs.Kind, show: int
 ) -> Sequence[Row]:
@@ -174,7 +181,4 @@ def _content(
   decoded = tokenizer.decode(tokens)
   if not _CONTROL.search(decoded):
     return tokens
-  escaped = json.dumps(decoded, ensure_ascii=False)[1:-1]
-  # json.dumps leaves the line breaks beyond ASCII as they are.
-  escaped = _CONTROL.sub(lambda match: f'\\u{ord(match[0]):04x}', escaped)
-  return tuple(tokenizer.encode(escaped))
+  return tuple(tokenizer.encode(escape(decoded)))

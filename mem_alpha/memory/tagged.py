@@ -23,13 +23,12 @@ from mem_alpha.memory import render
 
 _CORE = structs.Kind.CORE
 _NAMES = '|'.join(kind.name.lower() for kind in structs.Kind)
+_BREAK = r'[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]'
 _LIKE_OURS = re.compile(
-  rf'</?\s*(?:{_NAMES})_memory|(?:^|\n|\r)\s*\[[a-z]{{1,7}}[0-9]\]',
+  rf'</?\s*(?:{_NAMES})_memory|(?:^|{_BREAK})\s*\[[a-z]{{1,7}}[0-9]\]',
   re.IGNORECASE,
 )
-_ESCAPES = str.maketrans({
-  '\n': '\\n', '\r': '\\r', '<': '\\u003c', '[': '\\u005b', '\\': '\\\\',
-})  # fmt: skip
+_BRACKETS = str.maketrans({'<': '\\u003c', '[': '\\u005b'})
 
 
 def view(
@@ -87,4 +86,4 @@ def _content(tokenizer: text.Tokenizer, tokens: Sequence[int]) -> Sequence[int]:
   decoded = tokenizer.decode(tokens)
   if not _LIKE_OURS.search(decoded):
     return tokens
-  return tokenizer.encode(decoded.translate(_ESCAPES))
+  return tokenizer.encode(render.escape(decoded).translate(_BRACKETS))
