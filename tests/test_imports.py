@@ -19,7 +19,7 @@ ORDER = (
 
 # These know nothing of language models and are tested in milliseconds.
 PURE = {
-  'memory': ('state', 'content', 'plan', 'ops', 'retrieval'),
+  'memory': ('state', 'content', 'plan', 'ops', 'retrieval', 'fusion'),
   'grpo': ('advantage', 'loss'),
 }
 

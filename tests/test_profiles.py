@@ -61,7 +61,9 @@ def play(config, *calls, queries=()):
     del contexts, chunk
     response = '\n'.join(written(config, call) for call in calls)
     tokens = tuple(VOCAB.encode(response))
-    return [episode.Response(tokens, (0.0,) * len(tokens), False)] * len(prompts)
+    return [episode.Response(tokens, (0.0,) * len(tokens), False)] * len(
+      prompts
+    )
 
   def reader(memories, asked):
     found.extend(memories.search(asked)[0])

@@ -22,9 +22,7 @@ def measure(tokenizer: text.Tokenizer) -> dict[str, float]:
   """Bytes of our state and of a dense table, and what they are made of."""
   root = pathlib.Path(os.environ['MEM_ALPHA_DATA']) / 'replay'
   memory = json.loads((root / 'agent_state.json').read_text('utf-8'))
-  log = json.loads(
-    (root / 'chunks_and_function_calls.json').read_text('utf-8')
-  )
+  log = json.loads((root / 'chunks_and_function_calls.json').read_text('utf-8'))
   entries = [
     content
     for name in ('semantic', 'episodic')

@@ -121,8 +121,12 @@ def _density(args) -> list[dict]:
 
 def _commit() -> str:
   git = ['git', '-C', str(RESULTS.parent)]
-  head = subprocess.check_output([*git, 'rev-parse', '--short', 'HEAD'], text=True)
-  status = subprocess.check_output([*git, 'status', '--short', '-uno'], text=True)
+  head = subprocess.check_output(
+    [*git, 'rev-parse', '--short', 'HEAD'], text=True
+  )
+  status = subprocess.check_output(
+    [*git, 'status', '--short', '-uno'], text=True
+  )
   return head.strip() + ('+changes' if status.strip() else '')
 
 

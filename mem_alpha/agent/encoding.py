@@ -1,4 +1,4 @@
-"""The text seam of memory ops: from a parsed call to tokens, words and a length.
+"""The text seam of memory ops: a parsed call becomes tokens, words, a length.
 
 `Limits` count in the tokenizer that the config names: the run's own, or
 o200k_base, in which the published system counted its 512 tokens of core. What
@@ -30,9 +30,7 @@ class Encoder:
   count: Callable[[str], int] | None = None
   cut_core: int | None = None
 
-  def __call__(
-    self, call: structs.Call, terms: text.Terms
-  ) -> ops.EncodedCall:
+  def __call__(self, call: structs.Call, terms: text.Terms) -> ops.EncodedCall:
     """The words of a new content get their ids from `terms`."""
     content = call.content
     if call.kind == structs.Kind.CORE and self.cut_core is not None:

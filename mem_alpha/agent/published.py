@@ -1,6 +1,6 @@
-"""The fixed text of the `reference` prompt: same structure as the published one.
+"""The fixed text of the `reference` prompt, in the published structure.
 
-System turn: role, the memories, their state, what to do, the tools and the form
+System turn: role, the memories, their state, what to do, the tools, the form
 of a call; user turn: what goes where, the chunk, a limit; then an empty
 thinking block. The structure, names and numbers are the published ones, the
 sentences are ours.

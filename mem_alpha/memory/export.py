@@ -152,7 +152,9 @@ def _row(version: dict, number: int, next_entry: int) -> dict:
       version[name] for name in ('created', 'updated', 'closed')
     )
     closed = state.NEVER if closed is None else closed
-    if not (_is_chunk(created, updated, closed) and created <= updated <= closed):
+    if not (
+      _is_chunk(created, updated, closed) and created <= updated <= closed
+    ):
       raise ValueError('created, updated and closed are not in order')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(

@@ -185,7 +185,9 @@ def _step(table: _Table, call, *, memory, ops, chunk, drop, delete_unknown):
   need_3 = jnp.stack([size_O[o] for _, size_O in sizes])
   room_3 = table.room_3 + jnp.where(found & drop, freed_3, 0)
   room_3 = room_3 - jnp.where(text, need_3, 0)
-  repeats = (same_R[:M] & table.live_M).any() | (same_R[M:] & table.live_O).any()
+  repeats = (same_R[:M] & table.live_M).any() | (
+    same_R[M:] & table.live_O
+  ).any()
   creates = insert | (core & text) | (~text & delete_unknown)
   status = _first(
     (verdict != structs.Status.OK, verdict),

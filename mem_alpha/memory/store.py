@@ -220,7 +220,9 @@ def _read(root: ts.KvStore, path: str, digest: str) -> np.ndarray:
 
 def _digest(array: np.ndarray) -> str:
   head = f'{array.dtype.str}{array.shape}'.encode()
-  return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+  return hashlib.sha256(
+    head + np.ascontiguousarray(array).tobytes()
+  ).hexdigest()
 
 
 def _arrays(memory: state.Memory, terms: text.Terms) -> dict[str, np.ndarray]:

@@ -112,7 +112,10 @@ def test_what_the_published_parser_forgives():
   ('content', 'stored'),
   [
     ('Mira lives in Oslo, Tom in Rome', 'Mira lives in Oslo, Tom in Rome'),
-    ('Sample: x. Labels: 1\nSample: y, z: 2', 'Sample: x. Labels: 1\nSample: y'),
+    (
+      'Sample: x. Labels: 1\nSample: y, z: 2',
+      'Sample: x. Labels: 1\nSample: y',
+    ),
   ],
 )
 def test_a_call_that_was_cut_counts_with_a_part_of_its_text(content, stored):

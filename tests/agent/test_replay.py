@@ -44,7 +44,9 @@ def run(profile, responses, chunks):
     tokens = tuple(vocab.encode(responses[chunk]))
     finished = chunk not in TRUNCATED
     tokens += (vocab.end_of_turn,) * finished
-    return [episode.Response(tokens, (0.0,) * len(tokens), finished) for _ in prompts]
+    return [
+      episode.Response(tokens, (0.0,) * len(tokens), finished) for _ in prompts
+    ]
 
   def reader(memories, queries):
     del memories

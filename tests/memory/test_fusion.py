@@ -26,7 +26,9 @@ def make(seed):
     return ops.EncodedCall(INSERT, kind, tokens=(n,), terms=words)
 
   memory_B = state.empty_batch(B, **SIZES)
-  turns = [[[call(n) for n in range(i, i + 4)] for _ in range(B)] for i in (0, 4)]
+  turns = [
+    [[call(n) for n in range(i, i + 4)] for _ in range(B)] for i in (0, 4)
+  ]
   change = ops.EncodedCall(UPDATE, SEMANTIC, 0, tokens=(99,), terms=(1, 1))
   for chunk, calls in enumerate([*turns, [[change]] * B]):
     packed = ops.pack(calls, O=4, T=8, W=32)

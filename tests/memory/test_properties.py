@@ -79,7 +79,9 @@ class Plain:
         status = STATUS.EMPTY
       elif action != DELETE and len(text) > limit:
         status = STATUS.TOO_LONG
-      elif not old and (action == DELETE or (action, kind != CORE) == (UPDATE, 1)):
+      elif not old and (
+        action == DELETE or (action, kind != CORE) == (UPDATE, 1)
+      ):
         status = STATUS.UNKNOWN_ID
       elif action == INSERT and text in [t[0] for t in texts.values()]:
         status = STATUS.DUPLICATE

@@ -127,9 +127,7 @@ def scores_of(memory_B, queries_BQW, kind, idf, **constants):
   """scores_BQM: as many results as there are rows, put back in row order."""
   M = SIZES['rows']
   rows_BQM, found_BQM = jax.device_get(
-    retrieval.top_k(
-      memory_B, queries_BQW, kind=kind, k=M, idf=idf, **constants
-    )
+    retrieval.top_k(memory_B, queries_BQW, kind=kind, k=M, idf=idf, **constants)
   )
   scores_BQM = np.full((*rows_BQM.shape[:2], M + 1), -np.inf)
   np.put_along_axis(scores_BQM, rows_BQM, found_BQM, -1)  # -1: the last
