@@ -3,11 +3,11 @@
 The calls act one after another, but only on small per-row values:
 
 1. What a call alone decides (disabled kind, too long, ...) is decided first.
-2. Contents are compared with the live ones and with each other.
-3. A scan over the calls decides each status from per-row columns, twice: with
+2. A scan over the calls decides each status from per-row columns, twice: with
    the room that is left now, and as if every closed version were dropped at
    once, which one compaction behind the calls amounts to. Then what a call
-   deletes or replaces makes room for that call and for those behind it.
+   deletes or replaces makes room for that call and for those behind it. The
+   pool is only read, where the content of an insert may be there already.
 
 The first check that fails names the status, in the order DISABLED, INVALID,
 EMPTY, TOO_LONG, UNKNOWN_ID, DUPLICATE, FULL.
@@ -67,15 +67,11 @@ def make(memory: state.Memory, ops, chunk, *, limits) -> tuple[Plan, jax.Array]:
   It must be where that lets a call succeed that finds no room as it is.
   """
   verdict_O = _verdict(ops, limits)
-  insert_O = (verdict_O == structs.Status.OK) & (ops.action_O == _INSERT)
-  text_O = (verdict_O == structs.Status.OK) & (
-    (ops.action_O == _INSERT) | (ops.action_O == _UPDATE)
-  )
-  same_OR = content.same(memory, ops, insert_O, text_O)
+  hash_O = content.hashes(ops)
 
   def decide(drop):
     return _decide(
-      memory, ops, verdict_O, same_OR, chunk, drop=drop, limits=limits
+      memory, ops, verdict_O, hash_O, chunk, drop=drop, limits=limits
     )
 
   # As the memory is, and with compaction, if that may drop anything.
@@ -117,7 +113,7 @@ def _first(*checks) -> jax.Array:
   return jnp.select(conditions, statuses, jnp.int32(structs.Status.OK))
 
 
-def _decide(memory, ops, verdict_O, same_OR, chunk, *, drop, limits) -> Plan:
+def _decide(memory, ops, verdict_O, hash_O, chunk, *, drop, limits) -> Plan:
   """Runs the calls in order; `drop`: closed versions take no room."""
   M = memory.kind_M.size
   used_M = jnp.arange(M) < memory.next_row
@@ -139,11 +135,12 @@ def _decide(memory, ops, verdict_O, same_OR, chunk, *, drop, limits) -> Plan:
     _step,
     memory=memory,
     ops=ops,
+    hash_O=hash_O,
     chunk=chunk,
     drop=drop,
     delete_unknown=limits.delete_unknown,
   )
-  calls = (jnp.arange(ops.kind_O.size), verdict_O, same_OR)
+  calls = (jnp.arange(ops.kind_O.size), verdict_O)
   table, (status_O, entry_O, uid_O, created_O, write_O) = jax.lax.scan(
     step, table, calls
   )
@@ -159,11 +156,12 @@ def _decide(memory, ops, verdict_O, same_OR, chunk, *, drop, limits) -> Plan:
   )
 
 
-def _step(table: _Table, call, *, memory, ops, chunk, drop, delete_unknown):
+def _step(
+  table: _Table, call, *, memory, ops, hash_O, chunk, drop, delete_unknown
+):
   """Decides call `o`; its content, if accepted, is live from then on."""
-  o, verdict, same_R = call
+  o, verdict = call
   action, kind = ops.action_O[o], ops.kind_O[o]
-  M = memory.kind_M.size
   core, insert = kind == _CORE, action == _INSERT
   text = insert | (action == _UPDATE)
   uid = jnp.where(core, structs.NO_ID, ops.uid_O[o])
@@ -185,14 +183,15 @@ def _step(table: _Table, call, *, memory, ops, chunk, drop, delete_unknown):
   need_3 = jnp.stack([size_O[o] for _, size_O in sizes])
   room_3 = table.room_3 + jnp.where(found & drop, freed_3, 0)
   room_3 = room_3 - jnp.where(text, need_3, 0)
-  repeats = (same_R[:M] & table.live_M).any() | (
-    same_R[M:] & table.live_O
-  ).any()
+  ask = insert & (verdict == structs.Status.OK)
+  repeats = content.holds(
+    memory, ops, hash_O, o, table.live_M & ask, table.live_O & ask
+  )
   creates = insert | (core & text) | (~text & delete_unknown)
   status = _first(
     (verdict != structs.Status.OK, verdict),
     (~found & ~creates, structs.Status.UNKNOWN_ID),
-    (insert & repeats, structs.Status.DUPLICATE),
+    (repeats, structs.Status.DUPLICATE),
     (text & (room_3 < 0).any(), structs.Status.FULL),
   )
   ok = status == structs.Status.OK
