@@ -87,7 +87,7 @@ def read_lines(view):
     label = re.match(r'\[([a-z]+[0-9])\] ', line)
     assert label and kind not in (None, CORE), line
     found.append((kind, render.text_to_uid(label[1])))
-  assert len(view.splitlines()) == len(view.split('\n'))
+  assert len(view.splitlines()) == len(view.split('\n')) * bool(view)
   return found
 
 

@@ -34,8 +34,8 @@ def make(seed):
     packed = ops.pack(calls, O=4, T=8, W=32)
     memory_B, *_ = ops.apply_turn(memory_B, packed, chunk, limits=ops.Limits())
   queries = rng.integers(-1, 6, (B, Q, W)).astype(np.int32)
-  rows, asked = rng.integers(-1, 2, (B, M, E)), rng.integers(-1, 2, (B, Q, E))
-  asked[:, 0] = 0
+  rows, asked = rng.normal(size=(B, M, E)), rng.normal(size=(B, Q, E))
+  asked[:, 0], rows[:, ::4] = 0, 0
   return memory_B, queries, rows.astype(np.float32), asked.astype(np.float32)
 
 

@@ -14,6 +14,7 @@ import rank_bm25
 
 from mem_alpha import mesh
 from mem_alpha import structs
+from mem_alpha import text
 from mem_alpha.memory import ops
 from mem_alpha.memory import retrieval
 from mem_alpha.memory import state
@@ -156,6 +157,32 @@ def test_scores_agree_with(idf, oracle, constants):
         scores_BQM[b, q], wanted_M, rtol=1e-5, atol=1e-5
       )
   assert seen > 1000
+
+
+def test_texts_score_as_the_package_scores_their_words():
+  """From strings: no two words are merged on the way, whatever their script."""
+  rng = np.random.default_rng(3)
+  pool = (
+    'Oslo oslo ÖSLO Öslo e\u0301 é e tea TEA. tea-cup tea_cup 你好 你 好 7 ٧ '
+    'plumless buckeroo codding gnu Aa BB AaAa BBBB ᾳ αι ß ss ﬁ fi I ı i̇'
+  ).split()  # among them pairs that well-known hashes and foldings merge
+
+  def texts(count, length):
+    return [' '.join(rng.choice(pool, length)) for _ in range(count)]
+
+  docs_B = [texts(8, 6) for _ in range(B)]
+  queries_B = [texts(Q, 2) for _ in range(B)]
+  terms = text.Terms()
+  memory_B = fill([[(SEMANTIC, terms.encode(d)) for d in ds] for ds in docs_B])
+  ids_BQW = np.full((B, Q, 8), -1, np.int32)
+  for b, q in np.ndindex(B, Q):
+    ids = terms.find(queries_B[b][q])
+    ids_BQW[b, q, : len(ids)] = ids
+  scores_BQM = scores_of(memory_B, ids_BQW, SEMANTIC, 'reference')
+  for b, q in np.ndindex(B, Q):
+    words = [text.words(doc) for doc in docs_B[b]]
+    wanted = reference(words, text.words(queries_B[b][q]))
+    np.testing.assert_allclose(scores_BQM[b, q, :8], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize('idf', retrieval.IDF)
