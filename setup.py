@@ -66,7 +66,6 @@ setuptools.setup(
       'openai>=1.98,<4',
       'rich>=13,<16',
       'accelerate>=1.1,<2',
-      'bpe-openai>=0.1.4,<0.2',
     ],
   },
 )

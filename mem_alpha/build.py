@@ -27,6 +27,7 @@ from mem_alpha.models import decoder
 from mem_alpha.models import gguf
 from mem_alpha.models import hf
 from mem_alpha.models import presets
+from mem_alpha.rewards import compression
 from mem_alpha.rewards import total
 from mem_alpha.rollout import batch
 from mem_alpha.rollout import episode
@@ -75,7 +76,7 @@ def check(config) -> None:
   for key, allowed in (
     ('prompt.profile', prompts.PROFILES),
     ('memory.core_overflow', ('refuse', 'truncate')),
-    ('memory.limit_tokenizer', encoding.LIMIT_TOKENIZERS),
+    ('memory.limit_tokenizer', compression.TOKENIZERS),
     ('reader.idf', retrieval.IDF),
   ):
     _one_of(key, _get(config, key), allowed)
@@ -207,8 +208,8 @@ def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:
   cut_core = m.core_limit if m.core_overflow == 'truncate' else None
   return episode.Spec(
     parts=prompts.build(vocab, config.prompt.profile, enabled=on),
-    encoder=encoding.make(
-      vocab, limit_tokenizer=m.limit_tokenizer, cut_core=cut_core
+    encoder=encoding.Encoder(
+      vocab, compression.counter(m.limit_tokenizer), cut_core
     ),
     limits=limits,
     pool_tokens=config.memory.tokens,

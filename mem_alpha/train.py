@@ -36,6 +36,7 @@ from mem_alpha.grpo import update
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import demonstrations
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import record
 from mem_alpha.rollout import waves
 
 # Settings that a resumed run may change, because they change no result.
@@ -316,30 +317,17 @@ class _Trainer:
     }
 
   def _write_turns(self, rollouts, turns, rewards, adv_B, credits):
-    """Some sampled trajectories, and the texts that were too long, of all.
-
-    Prompts stay out: they quote the source.
-    """
+    """Some sampled trajectories, and of all what the memory refused."""
     R, lines = self.config.grpo.rollouts, []
     shown = [i * R for i in range(self.config.log.turns)]
     for turn, reward, adv, worth in zip(turns, rewards.total_B, adv_B, credits):
-      place = dict(
-        instance_id=rollouts.instances[turn.row].instance_id,
-        rollout=turn.row % R,
-        chunk=turn.chunk,
-        too_long=episode.too_long(turn),
-      )
-      if turn.row not in shown and place['too_long']:
-        lines.append(place)
-      if turn.row in shown:
+      line = record.of_turn(turn, whole=turn.row in shown)
+      if line is not None:
         lines.append(
-          place
-          | dict(
-            prompt_tokens=len(turn.prompt),
-            response=turn.text,
-            response_ids=list(turn.response.tokens),
-            finished=turn.response.finished,
-            statuses=[status.name for status in turn.statuses],
+          dict(
+            instance_id=rollouts.instances[turn.row].instance_id,
+            rollout=turn.row % R,
+            **line,
             reward=float(reward),
             advantage=float(adv),
             credit=worth,

@@ -16,6 +16,7 @@ from mem_alpha import text
 from mem_alpha.agent import reference
 from mem_alpha.agent import tools
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import record
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 _, INSERT, UPDATE, DELETE = structs.Action
@@ -102,7 +103,7 @@ def core_is_cut(config):
   if statuses == [STATUS.TOO_LONG]:
     assert texts == []
     turn, _, _ = play(config, rewrite(LONG))
-    assert episode.too_long(turn) == [LONG]
+    assert record.too_long(turn) == [LONG]
     return False
   assert statuses == [STATUS.OK]
   assert texts[0].endswith(' [content exceeds 60 tokens, truncated]')

@@ -7,14 +7,12 @@ core as published, whole words from its end, and says so in the text.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.memory import ops
 
-LIMIT_TOKENIZERS = ('run', 'o200k')
 _MARK = ' [content exceeds {} tokens, truncated]'
 
 
@@ -69,32 +67,3 @@ def cut(content: str, limit: int, length: Callable[[str], int]) -> str:
     else:
       high = middle - 1
   return ' '.join(words[:low]) + mark
-
-
-def make(
-  tokenizer: text.Tokenizer,
-  *,
-  limit_tokenizer: str = 'run',
-  cut_core: int | None = None,
-) -> Encoder:
-  """`limit_tokenizer` is one of LIMIT_TOKENIZERS."""
-  if limit_tokenizer not in LIMIT_TOKENIZERS:
-    raise ValueError(
-      f'{limit_tokenizer!r} is no tokenizer that limits can count in: use one '
-      f'of {", ".join(LIMIT_TOKENIZERS)}.'
-    )
-  count = None if limit_tokenizer == 'run' else _o200k()
-  return Encoder(tokenizer, count, cut_core)
-
-
-@functools.cache
-def _o200k() -> Callable[[str], int]:
-  try:
-    import bpe_openai
-  except ImportError as error:
-    raise ImportError(
-      "memory.limit_tokenizer='o200k' needs the package bpe-openai: install "
-      'mem_alpha[reference], or count in the tokenizer of the run.'
-    ) from error
-  encoding = bpe_openai.get_encoding('o200k_base')
-  return lambda content: len(encoding.encode_ordinary(content))

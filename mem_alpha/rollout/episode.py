@@ -381,11 +381,5 @@ class Runner:
     return self._chunks[chunk]
 
 
-def too_long(turn: Turn) -> list[str]:
-  """The texts that the memory refused as TOO_LONG, so that none is lost."""
-  pairs = zip(turn.calls, turn.statuses)
-  return [c.content for c, s in pairs if s == structs.Status.TOO_LONG]
-
-
 def _core(entries: Sequence[structs.Entry]) -> str:
   return ''.join(e.text for e in entries if e.kind == structs.Kind.CORE)

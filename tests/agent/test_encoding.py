@@ -1,7 +1,6 @@
 """From call to arrays: words, the count of a limit, the published cut."""
 
 import hypothesis
-import pytest
 from hypothesis import strategies as st
 
 from mem_alpha import structs
@@ -62,13 +61,3 @@ def test_only_core_is_cut():
   entry = encoded(long, kind=SEMANTIC, count=words, cut_core=12)
   assert TOKENIZER.decode(entry.tokens) == long
   assert entry.limit_count == 20
-
-
-def test_limits_may_count_in_o200k():
-  pytest.importorskip('bpe_openai', reason='needs mem_alpha[reference]')
-  encoder = encoding.make(TOKENIZER, limit_tokenizer='o200k')
-  call = structs.Call(structs.Action.INSERT, SEMANTIC, -1, 'hello world 123')
-  assert encoder(call, text.Terms()).limit_count == 4
-  assert encoder.length('<|endoftext|>') > 1  # untrusted text: no special
-  with pytest.raises(ValueError, match="'tiktoken' is no tokenizer"):
-    encoding.make(TOKENIZER, limit_tokenizer='tiktoken')

@@ -15,6 +15,7 @@ from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import record
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 TRUNCATED = (1, 3, 7)  # chunks whose response hit the limit of 2,048 tokens
@@ -120,5 +121,5 @@ def test_our_limits_refuse_what_the_published_system_lost():
   pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
   chunks = [chunk['raw_chunk'] for chunk in log]
   rollouts, _ = run('default', read('final_responses.json'), chunks)
-  refused = sum(len(episode.too_long(turn)) for turn in rollouts.turns[0])
+  refused = sum(len(record.too_long(turn)) for turn in rollouts.turns[0])
   assert refused >= len(chunks) - len(TRUNCATED)
