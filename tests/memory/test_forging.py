@@ -127,7 +127,9 @@ def test_any_text_comes_back_or_is_refused(contents):
   compact = render.view(rows, layout=LAYOUT, show=9)
   assert read_lines(TOKENIZER.decode(compact)) == wanted
   tags = tagged.view(rows, layout=LAYOUT, show=9)
-  assert read_tags(TOKENIZER.decode(tags)) == wanted
+  # A core that says 'Empty.' is shown as the published layout shows none.
+  without = [w for w, t in zip(wanted, texts) if (w[0], t) != (CORE, 'Empty.')]
+  assert read_tags(TOKENIZER.decode(tags)) == without
   for special in text.SPECIALS:
     assert TOKENIZER.token_id(special) not in [*compact, *tags]
 

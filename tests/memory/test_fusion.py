@@ -72,8 +72,12 @@ def test_fused_scores_are_sums_of_reciprocal_ranks(seed):
     wanted = {
       m: sum(1 / (60 + vote[m]) for vote in votes if m in vote) for m in mine
     }
-    for result, scores in ((found, wanted), (alone, dense)):
-      order = sorted(mine, key=lambda m: (-round(scores[m], 5), entry_BM[b, m]))
+    for result, scores, digits in ((found, wanted, 8), (alone, dense, 5)):
+
+      def place(m, scores=scores, digits=digits, b=b):
+        return -round(scores[m], digits), entry_BM[b, m]
+
+      order = sorted(mine, key=place)
       assert result[0][b, q].tolist() == order + [-1] * (M - len(mine))
       np.testing.assert_allclose(
         result[1][b, q, : len(mine)], [scores[m] for m in order], atol=1e-6
