@@ -72,9 +72,11 @@ def test_what_may_pass_is_tried_again(server, connect, fault):
   elif isinstance(fault, bytes):
     fault = server.status(200, fault)
   server.behaviours.extendleft([fault, fault])
-  client = connect(read_seconds=0.3)
+  silent = fault in (hang, drip)
+  client = connect(read_seconds=1.0 if silent else 60.0, attempts=20)
   assert ask(client, 'a') == ['Oslo']
-  assert len(server.requests) == 3
+  # A busy machine may let a good answer wait for too long as well.
+  assert len(server.requests) >= 3 if silent else len(server.requests) == 3
   assert (client.ledger.failed, client.ledger.total) == (0, 1)
 
 
