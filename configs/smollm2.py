@@ -43,13 +43,13 @@ def get_config(arg=None):
     config.prompt.tokens, config.sampling.max_new_tokens = 288, 96
     config.memory.tokens = config.memory.terms = 1024
     config.memory.rows = 64
-    config.warm.steps, config.warm.instances, config.warm.lr = 24, 48, 1e-4
+    config.warm.steps, config.warm.instances = 6, 16
     config.opt.warmup = 2
     config.grpo.steps, config.grpo.instances, config.grpo.rollouts = 3, 2, 4
     config.batch.rows, config.batch.targets = 2, 192
     config.eval.batch = config.eval.validation = config.eval.test = 8
     config.eval.every = 3
-    config.checkpoint.every, config.checkpoint.warm_every = 3, 8
+    config.checkpoint.every, config.checkpoint.warm_every = 3, 6
   elif arg:
     raise ValueError(f'configs/smollm2.py has no variant {arg!r}: use short.')
   return config
