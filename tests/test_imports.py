@@ -11,15 +11,15 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train evaluate prepare build_data build build_panel api turns '
+  'main train evaluate prepare build_data build build_panel api '
   'baselines evals rollout rewards '
   'readers grpo data agent models memory chat text checkpoint optimizer '
-  'metrics mesh files provenance structs'
+  'metrics mesh turns files provenance structs'
 ).split()
 
 # These know nothing of language models and are tested in milliseconds.
 PURE = {
-  'memory': ('state', 'content', 'plan', 'ops', 'retrieval', 'fusion'),
+  'memory': ('state', 'content', 'plan', 'ops', 'retrieval'),
   'grpo': ('advantage', 'loss'),
 }
 

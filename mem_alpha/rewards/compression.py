@@ -17,13 +17,14 @@ def counter(name: str) -> Callable[[str], int] | None:
     return None
   if name != 'o200k':
     raise ValueError(
-      f'The tokenizer {name!r} is unknown: use one of {", ".join(TOKENIZERS)}.'
+      f'reward.tokenizer={name!r} is unknown: use one of '
+      f'{", ".join(TOKENIZERS)}.'
     )
   try:
     import bpe_openai  # carries the vocabulary; tiktoken downloads it
   except ImportError as error:
     raise ValueError(
-      "Counting tokens in 'o200k' needs a package: pip install "
+      "reward.tokenizer='o200k' needs a package: pip install "
       "'mem_alpha[reference]'."
     ) from error
   encoding = bpe_openai.get_encoding('o200k_base')
