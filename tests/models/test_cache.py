@@ -74,13 +74,14 @@ def _states(cfg, params, tokens_BT, *, steps, prefix=None, filler=7, room=0):
   slots = cache.empty(cfg, slots=B, capacity=width + steps + room)
   order_B = np.array([2, 0, 3, 1])  # the slot of each prompt
   slots = cache.insert(slots, read, order_B)
-  states = [read.x_BD]
+  states = [np.asarray(read.x_BD)]
   for t in range(steps):
     token_B = np.zeros(B, np.int32)
     token_B[order_B] = tokens_BT[np.arange(B), LENGTHS + t]
     x_BD, slots = _decode(cfg, params, prefix, token_B, slots)
     states.append(np.asarray(x_BD)[order_B])
-  np.testing.assert_array_equal(slots.length_B[order_B], LENGTHS + steps)
+  length_B = np.asarray(slots.length_B)[order_B]
+  np.testing.assert_array_equal(length_B, LENGTHS + steps)
   return np.stack(states, 1)
 
 

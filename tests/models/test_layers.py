@@ -27,12 +27,15 @@ def test_mix_past_is_a_sum_over_earlier_tokens_of_the_segment():
   h = np.arange(1.0, 6.0)[None, :, None]  # 1 2 3 4 5
   taps = np.array([[10.0], [100.0]])
   position = np.array([[0, 1, 2, 0, 1]])
-  mixed, past = layers.mix_past(jnp.asarray(h), jnp.asarray(taps), position)
+  mixed, joined = layers.mix_past(jnp.asarray(h), jnp.asarray(taps), position)
   np.testing.assert_allclose(mixed[0, :, 0], [1, 12, 123, 4, 45])
-  np.testing.assert_allclose(past[0, :, 0], [4, 5])
+  np.testing.assert_allclose(joined[0, :, 0], [0, 0, 1, 2, 3, 4, 5])
   # One more token of the last segment, from the past alone.
-  mixed, past = layers.mix_past(
-    jnp.full((1, 1, 1), 6.0), jnp.asarray(taps), np.array([[2]]), past
+  mixed, joined = layers.mix_past(
+    jnp.full((1, 1, 1), 6.0),
+    jnp.asarray(taps),
+    np.array([[2]]),
+    joined[:, -2:],
   )
   np.testing.assert_allclose(mixed[0, :, 0], [6 + 50 + 400])
-  np.testing.assert_allclose(past[0, :, 0], [5, 6])
+  np.testing.assert_allclose(joined[0, :, 0], [4, 5, 6])
