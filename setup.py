@@ -27,8 +27,6 @@ setuptools.setup(
     # Trains and runs byte-level BPE in Rust; transformers cannot build the
     # tokenizer of a GGUF file without torch, this library can.
     'tokenizers>=0.23.1,<1',
-    # Renders the chat templates of pretrained models, which are Jinja.
-    'jinja2>=3.1,<4',
     # Reads weights by memory map, tensor by tensor, without torch.
     'safetensors>=0.8,<1',
     # Reads GGUF weights; their block quantisations are not ours to rewrite.

@@ -13,7 +13,7 @@ PACKAGE = ROOT / 'mem_alpha'
 ORDER = (
   'main train evaluate prepare build_data build build_panel api '
   'baselines evals rollout rewards '
-  'readers grpo data agent models memory chat text checkpoint optimizer '
+  'readers grpo data agent models memory text checkpoint optimizer '
   'metrics mesh turns files provenance structs'
 ).split()
 

@@ -41,25 +41,13 @@ class Iterator:
     if not self._order(0):
       raise ValueError('All weights are 0: nothing to iterate over.')
 
-  def batch(
-    self, position: int, size: int, *, process: int = 0, processes: int = 1
-  ) -> list[structs.Instance]:
-    """The `size` instances from `position` on, both counted in instances.
-
-    Of several processes each gets its share, in the order of the processes.
-    """
+  def batch(self, position: int, size: int) -> list[structs.Instance]:
+    """The `size` instances from `position` on, both counted in instances."""
     if position < 0 or size < 0:
       raise ValueError(
         f'Position {position} and size {size} must not be negative.'
       )
-    if size % processes or not 0 <= process < processes:
-      raise ValueError(
-        f'A batch of {size} instances does not divide over {processes} '
-        f'processes, or {process} is none of them.'
-      )
-    share = size // processes
-    first = position + process * share
-    return [self._at(first + offset) for offset in range(share)]
+    return [self._at(position + offset) for offset in range(size)]
 
   def _at(self, position: int) -> structs.Instance:
     epoch, offset = divmod(position, len(self._order(0)))

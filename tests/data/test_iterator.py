@@ -92,14 +92,6 @@ def test_a_share_of_the_questions_is_drawn_anew_each_time():
   assert len(make(3, 0, question_share=0.01).batch(0, 1)[0].questions) == 1
 
 
-def test_processes_share_a_batch():
-  data = make(9, seed=0)
-  parts = [data.batch(5, 8, process=p, processes=4) for p in range(4)]
-  assert sum(parts, []) == data.batch(5, 8)
-  with pytest.raises(ValueError, match='does not divide over 3 processes'):
-    data.batch(0, 8, process=0, processes=3)
-
-
 def test_bad_arguments_are_named():
   with pytest.raises(ValueError, match='no instance'):
     make(0, 0)
