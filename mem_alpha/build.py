@@ -145,9 +145,14 @@ def model(config, vocab: text.Tokenizer):
   if config.model.weights:
     weights = pathlib.Path(config.model.weights)
     load = gguf.load if weights.suffix == '.gguf' else hf.load
-    cfg, params, *_ = load(weights, dtype=config.model.dtype)
+    cfg, *loaded = load(weights, dtype=config.model.dtype)[:2]
+
+    def first_params():
+      # Training donates what it gets, so the next to ask reads the file again.
+      return loaded.pop() if loaded else load(weights, dtype=cfg.dtype)[1]
+
     kernel = config.model.attention
-    return dataclasses.replace(cfg, attention=kernel), lambda: params
+    return dataclasses.replace(cfg, attention=kernel), first_params
   shape = {
     name: config.model[name]
     for name in ('num_layers', 'width')

@@ -109,6 +109,21 @@ def test_a_run_leaves_what_the_readme_says(unbroken):
   assert all(line['gap/max'] < 1e-3 for line in grpo)
 
 
+def test_a_run_from_weights_ends_with_its_table(tmp_path, tiny_model):
+  """What training starts from is donated, and `untrained` asks for it again."""
+  config = small_config()
+  config.tokenizer.source, config.model.weights = 'model', str(tiny_model)
+  config.warm.copy_steps = config.warm.keep_steps = 0
+  config.warm.steps = config.grpo.steps = 1
+  train.run(config, tmp_path)
+  summary = json.loads((tmp_path / 'summary.json').read_text())
+  assert SYSTEMS < summary.keys()
+  _, first_params = build.model(config, None)
+  given, again = first_params(), first_params()
+  assert given is not again
+  assert jax.tree.all(jax.tree.map(np.array_equal, given, again))
+
+
 def _dies(monkeypatch, where, name, call):
   """Makes the `call`-th call of a function the last thing that happens."""
   real, calls = getattr(where, name), [0]
