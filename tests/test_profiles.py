@@ -16,6 +16,7 @@ from mem_alpha import text
 from mem_alpha.agent import reference
 from mem_alpha.agent import tools
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
 from mem_alpha.rollout import record
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
@@ -70,10 +71,10 @@ def play(config, *calls, queries=()):
     found.extend(memories.search(asked)[0])
     return [[structs.Answer('') for _ in row] for row in asked]
 
-  asked = tuple(structs.Question(q, ('x',), 'k', 'm') for q in queries)
+  asked = tuple(structs.Question(q, ('x',), 'k', 'exact') for q in queries)
   instance = structs.Instance('i', 's', ('A chunk.',), asked)
   runner = episode.Runner(build.episode_spec(config, VOCAB), VOCAB, batch=1)
-  rollouts = runner.run([instance], writer, reader)
+  rollouts = runner.run([instance], writer, reading.Panel(reader))
   return rollouts.turns[0][0], rollouts.entries[0], found
 
 

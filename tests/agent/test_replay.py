@@ -15,6 +15,7 @@ from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
 from mem_alpha.rollout import record
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
@@ -55,7 +56,9 @@ def run(profile, responses, chunks):
 
   runner = episode.Runner(build.episode_spec(config, vocab), vocab, batch=1)
   instance = structs.Instance('0', 'pubmed-rct', tuple(chunks), ())
-  return runner.run([instance], writer, reader, keep_history=True), vocab
+  return runner.run(
+    [instance], writer, reading.Panel(reader), keep_history=True
+  ), vocab
 
 
 @pytest.fixture(scope='module')

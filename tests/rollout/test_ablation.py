@@ -10,6 +10,7 @@ from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.agent import tools
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import reading
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 _, INSERT, UPDATE, DELETE = structs.Action
@@ -42,10 +43,10 @@ def play(enabled):
     seen['hits'] = [e.kind for e in memories.search(queries)[0][0]]
     return [[structs.Answer('') for _ in row] for row in queries]
 
-  question = structs.Question('Who likes tea?', ('Mira',), 'k', 'm')
+  question = structs.Question('Who likes tea?', ('Mira',), 'k', 'exact')
   instance = structs.Instance('i', 's', ('One.', 'Two.'), (question,))
   runner = episode.Runner(build.episode_spec(config, VOCAB), VOCAB, batch=1)
-  rollouts = runner.run([instance], writer, reader)
+  rollouts = runner.run([instance], writer, reading.Panel(reader))
   prompts = [VOCAB.decode(turn.prompt) for turn in rollouts.turns[0]]
   return prompts, rollouts.turns[0][0].statuses, seen, rollouts.entries[0]
 
