@@ -10,7 +10,8 @@ The calls act one after another, but only on small per-row values:
    pool is only read, where the content of an insert may be there already.
 
 The first check that fails names the status, in the order DISABLED, INVALID,
-EMPTY, TOO_LONG, UNKNOWN_ID, DUPLICATE, FULL.
+EMPTY, TOO_LONG, UNKNOWN_ID, DUPLICATE, FULL. What `ops.pack` found no
+room for in the buffers of the turn is FULL: that it repeats cannot be seen.
 """
 
 import dataclasses
@@ -93,16 +94,12 @@ def _verdict(ops, limits) -> jax.Array:
   content_O = insert_O | (ops.action_O == _UPDATE)
   legal_O = content_O | (ops.action_O == structs.Action.DELETE)
   too_long_O = ops.limit_O > jnp.where(core_O, core, entry)
-  no_span_O = (ops.start_O + ops.length_O > ops.tokens_T.size) | (
-    ops.term_start_O + ops.num_terms_O > ops.terms_W.size
-  )
   return _first(
     (ops.action_O == structs.Action.NONE, structs.Status.NONE),
     (known_O & ~enabled_O, structs.Status.DISABLED),
     (~known_O | ~legal_O | (insert_O & core_O), structs.Status.INVALID),
     (content_O & (ops.length_O == 0) & empty, structs.Status.EMPTY),
     (content_O & too_long_O, structs.Status.TOO_LONG),
-    (content_O & no_span_O, structs.Status.FULL),
   )
 
 
@@ -116,19 +113,24 @@ def _first(*checks) -> jax.Array:
 def _decide(memory, ops, verdict_O, hash_O, chunk, *, drop, limits) -> Plan:
   """Runs the calls in order; `drop`: closed versions take no room."""
   M = memory.kind_M.size
-  used_M = jnp.arange(M) < memory.next_row
-  used_M &= state.live(memory) | ~drop
-  sizes = (memory.length_M, memory.num_terms_M, jnp.ones_like(memory.kind_M))
-  used_3 = jnp.stack([(size_M * used_M).sum() for size_M in sizes])
+  live_M = state.live(memory)
+  said_3 = jnp.stack(
+    [
+      jnp.where(live_M, memory.length_M, 0).sum(),
+      jnp.where(live_M, memory.num_terms_M, 0).sum(),
+      live_M.sum(),
+    ]
+  )
+  tails_3 = jnp.stack([memory.token_tail, memory.term_tail, memory.next_row])
   capacity_3 = jnp.array([memory.tokens_P.size, memory.terms_P.size, M])
   none_O = jnp.zeros_like(ops.kind_O)
   table = _Table(
-    live_M=state.live(memory),
+    live_M=live_M,
     live_O=none_O.astype(bool),
     entry_O=none_O,
     uid_O=none_O,
     created_O=none_O,
-    room_3=capacity_3 - used_3,
+    room_3=capacity_3 - jnp.where(drop, said_3, tails_3),
     next_entry=memory.next_entry,
   )
   step = functools.partial(
@@ -170,9 +172,12 @@ def _step(
   old_M, old_O = old_M & ~insert, old_O & ~insert
   found = old_M.any() | old_O.any()
 
+  # At most one of them is it; `argmax` would hold an index for every row.
+  old_m = (jnp.arange(old_M.size) * old_M).sum()
+  old_o = (jnp.arange(old_O.size) * old_O).sum()
+
   def of_old(column_M, column_O):
-    stored, new = column_M[old_M.argmax()], column_O[old_O.argmax()]
-    return jnp.where(old_M.any(), stored, new)
+    return jnp.where(old_M.any(), column_M[old_m], column_O[old_o])
 
   sizes = (
     (memory.length_M, ops.length_O),
@@ -183,7 +188,10 @@ def _step(
   need_3 = jnp.stack([size_O[o] for _, size_O in sizes])
   room_3 = table.room_3 + jnp.where(found & drop, freed_3, 0)
   room_3 = room_3 - jnp.where(text, need_3, 0)
-  ask = insert & (verdict == structs.Status.OK)
+  spanned = (ops.start_O[o] + ops.length_O[o] <= ops.tokens_T.size) & (
+    ops.term_start_O[o] + ops.num_terms_O[o] <= ops.terms_W.size
+  )
+  ask = insert & spanned & (verdict == structs.Status.OK)
   repeats = content.holds(
     memory, ops, hash_O, o, table.live_M & ask, table.live_O & ask
   )
@@ -192,7 +200,7 @@ def _step(
     (verdict != structs.Status.OK, verdict),
     (~found & ~creates, structs.Status.UNKNOWN_ID),
     (repeats, structs.Status.DUPLICATE),
-    (text & (room_3 < 0).any(), structs.Status.FULL),
+    (text & (~spanned | (room_3 < 0).any()), structs.Status.FULL),
   )
   ok = status == structs.Status.OK
   new = table.next_entry

@@ -151,9 +151,13 @@ def compact(memory: Memory) -> Memory:
   source_M = jnp.zeros(rows, jnp.int32)
   source_M = source_M.at[place_M].set(jnp.arange(rows), mode='drop')
   used_M = jnp.arange(rows) < keep_M.sum()
+  # Gathered from one array: separate gathers made XLA copy whole columns of the
+  # batch, which are read and written in the same step.
+  wide = [getattr(memory, name).view(jnp.int32) for name in COLUMNS]
+  kept = jnp.where(used_M, jnp.stack(wide)[:, source_M], 0)
   columns = {
-    name: jnp.where(used_M, getattr(memory, name)[source_M], 0)
-    for name in COLUMNS
+    name: column_M.view(getattr(memory, name).dtype)
+    for name, column_M in zip(COLUMNS, kept)
   }
   tokens_P, columns['start_M'], token_tail = _close_holes(
     memory.tokens_P, columns['start_M'], columns['length_M'], used_M

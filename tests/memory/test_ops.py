@@ -58,9 +58,9 @@ class Oracle:
       uid = structs.NO_ID if call.kind == CORE else call.uid
       found = [v for v in peers if v['uid'] == uid and call.action != INSERT]
       stay = [v for v in versions if not (drop and v in found)]
-      status = verdict(call, fits, limits)
+      status = verdict(call, limits)
       if status == STATUS.OK:
-        status = second_verdict(call, peers, found, stay, limits)
+        status = second_verdict(call, peers, found, stay, fits, limits)
       statuses.append(status)
       uids.append(structs.NO_ID)
       if status != STATUS.OK:
@@ -137,14 +137,19 @@ def fits_buffers(calls):
     yield fits
 
 
-def second_verdict(call, peers, found, stay, limits):
-  """What the memory says; `stay`: the versions that take room beside it."""
+def second_verdict(call, peers, found, stay, fits, limits):
+  """What the memory says; `stay`: the versions that take room beside it.
+
+  `fits`: whether the buffers of the turn hold the content.
+  """
   creates = call.action == INSERT or (call.action, call.kind) == (UPDATE, CORE)
   creates |= call.action == DELETE and limits.delete_unknown
   if not found and not creates:
     return STATUS.UNKNOWN_ID
   if call.action == DELETE:
     return STATUS.OK
+  if not fits:
+    return STATUS.FULL
   if call.action == INSERT and call.tokens in [v['tokens'] for v in peers]:
     return STATUS.DUPLICATE
   need = len(call.tokens), len(call.terms), 1
@@ -153,7 +158,7 @@ def second_verdict(call, peers, found, stay, limits):
   return STATUS.FULL if full else STATUS.OK
 
 
-def verdict(call, fits, limits):
+def verdict(call, limits):
   """What can be said of a call without looking at the memory."""
   if call.action == NONE:
     return STATUS.NONE
@@ -172,7 +177,7 @@ def verdict(call, fits, limits):
   limit = limits.core if call.kind == CORE else limits.entry
   if limit is not None and call.limit_count > limit:
     return STATUS.TOO_LONG
-  return STATUS.OK if fits else STATUS.FULL
+  return STATUS.OK
 
 
 def random_turns(rng):

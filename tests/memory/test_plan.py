@@ -89,7 +89,8 @@ def test_a_failed_call_changes_no_byte():
     (delete(-1), STATUS.UNKNOWN_ID),
     (insert(), STATUS.EMPTY),
     (insert(5, terms=tuple(range(12))), STATUS.FULL),
-    (insert(*range(13)), STATUS.FULL),
+    (insert(*range(13)), STATUS.FULL),  # more than the buffer of a turn
+    (update(7, *range(13)), STATUS.UNKNOWN_ID),
     (insert(5, kind=CORE), STATUS.INVALID),
     (insert(5, kind=7), STATUS.INVALID),
     (ops.EncodedCall(structs.Action.NONE, CORE), STATUS.NONE),
