@@ -43,11 +43,16 @@ setuptools.setup(
   extras_require={
     'cuda12': [f'jax[cuda12]{JAX}'],
     'tpu': [f'jax[tpu]{JAX}'],
-    # Tokens as the published reward counts them (o200k), without a download.
-    'reference': ['bpe-openai>=0.1.4,<0.2'],
+    # Tokens as the published system counts them (o200k), without a download;
+    # its repairs of cut calls (later releases keep other parts of a text).
+    'reference': ['bpe-openai>=0.1.4,<0.2', 'json-repair>=0.51,<0.59'],
+    # The peers of experiments/bench_memory.
+    'bench': ['bm25s>=0.2.14,<0.3', 'rank_bm25==0.2.2'],
     # Fetches raw data that is missing (--config.data.hub=True).
     'hub': ['datasets>=4,<6'],
     'test': [
+      'bpe-openai>=0.1.4,<0.2',
+      'json-repair>=0.51,<0.59',
       'pytest>=8,<10',
       'hypothesis>=6.100,<7',  # random operations against an oracle
       'rank_bm25==0.2.2',  # the oracle of memory/retrieval
@@ -61,7 +66,6 @@ setuptools.setup(
       'openai>=1.98,<4',
       'rich>=13,<16',
       'accelerate>=1.1,<2',
-      'bpe-openai>=0.1.4,<0.2',
     ],
   },
 )

@@ -7,10 +7,11 @@ tokenizer unless said otherwise; None means off.
 
 from ml_collections import config_dict
 
+from configs import profiles
+
 
 def get_config(arg: str | None = None) -> config_dict.ConfigDict:
-  """The base config; `arg`, the part after a colon in --config, is unused."""
-  del arg
+  """The base config; `arg`, behind a colon in --config, names a profile."""
   c = config_dict.ConfigDict()
   c.seed = 0  # root of all random numbers
 
@@ -82,7 +83,11 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.memory.terms = 1024  # word pool per rollout
   c.memory.rows = 96  # versions of entries per rollout
   c.memory.core_limit = 512  # tokens of core
-  c.memory.entry_limit = 64  # tokens of an entry
+  c.memory.core_overflow = 'refuse'  # or truncate: cut what is over the limit
+  c.memory.entry_limit = config_dict.placeholder(int)  # tokens; profiles: 64
+  c.memory.limit_tokenizer = 'run'  # what limits count in: run or o200k
+  c.memory.allow_empty = False  # store empty contents
+  c.memory.delete_unknown = False  # deleting what is not there succeeds
   c.memory.keep_history = False  # compaction keeps closed versions
 
   c.prompt = config_dict.ConfigDict()
@@ -106,6 +111,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.reader.max_words = 5  # length of a quoted answer
   c.reader.top_k = 20  # entries of a kind that a search returns
   c.reader.query_words = 32  # words of a question that the search counts
+  c.reader.idf = 'default'  # weight of a word: default (>= 0) or reference
   c.reader.weights = config_dict.placeholder(str)  # of local: .gguf or HF dir
   c.reader.prompt_tokens = 2048  # length limit of a model's prompt
   c.reader.question_tokens = 128  # of local: length limit of the question
@@ -209,4 +215,5 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.log = config_dict.ConfigDict()
   c.log.progress = True  # progress bar on the terminal
   c.log.turns = 2  # rollouts per step whose turns are written down
+  profiles.apply(c, arg or 'default')
   return c

@@ -13,6 +13,7 @@ import jax
 from mem_alpha import mesh
 from mem_alpha import optimizer
 from mem_alpha import text
+from mem_alpha.agent import encoding
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
@@ -22,10 +23,12 @@ from mem_alpha.data import schema
 from mem_alpha.data import synthetic
 from mem_alpha.grpo import update
 from mem_alpha.memory import ops
+from mem_alpha.memory import retrieval
 from mem_alpha.models import decoder
 from mem_alpha.models import gguf
 from mem_alpha.models import hf
 from mem_alpha.models import presets
+from mem_alpha.rewards import compression
 from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import batch
@@ -77,6 +80,13 @@ def check(config) -> None:
   ):
     _require(0 <= _get(config, key) <= 1, key, _get(config, key), '0 to 1')
   _one_of('model.remat', config.model.remat, tuple(decoder.REMAT))
+  for key, allowed in (
+    ('prompt.profile', prompts.PROFILES),
+    ('memory.core_overflow', ('refuse', 'truncate')),
+    ('memory.limit_tokenizer', compression.TOKENIZERS),
+    ('reader.idf', retrieval.IDF),
+  ):
+    _one_of(key, _get(config, key), allowed)
   _one_of('tokenizer.source', config.tokenizer.source, ('train', 'model'))
   if config.data.metric not in (None, scores.JUDGE):
     scores.check(config.data.metric)
@@ -202,15 +212,21 @@ def data_root(config) -> pathlib.Path:
 
 
 def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:
-  on = enabled(config)
+  on, m = enabled(config), config.memory
   limits = ops.Limits(
-    core=config.memory.core_limit,
-    entry=config.memory.entry_limit,
+    core=m.core_limit,
+    entry=m.entry_limit,
     enabled=on,
-    keep_history=config.memory.keep_history,
+    keep_history=m.keep_history,
+    allow_empty=m.allow_empty,
+    delete_unknown=m.delete_unknown,
   )
+  cut_core = m.core_limit if m.core_overflow == 'truncate' else None
   return episode.Spec(
     parts=prompts.build(vocab, config.prompt.profile, enabled=on),
+    encoder=encoding.Encoder(
+      vocab, compression.counter(m.limit_tokenizer), cut_core
+    ),
     limits=limits,
     pool_tokens=config.memory.tokens,
     pool_terms=config.memory.terms,
@@ -223,6 +239,7 @@ def episode_spec(config, vocab: text.Tokenizer) -> episode.Spec:
     top_k=config.reader.top_k,
     max_queries=16,
     query_words=config.reader.query_words,
+    idf=config.reader.idf,
   )
 
 

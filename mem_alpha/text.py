@@ -52,16 +52,36 @@ class Terms:
 
   def __init__(self):
     self._ids: dict[str, int] = {}
+    self._words: list[str] = []
     self._lock = threading.Lock()  # readers encode questions in threads
 
   def __len__(self) -> int:
     return len(self._ids)
 
   def encode(self, text: str) -> tuple[int, ...]:
+    """Ids of the words of a text; a new word gets the next free id."""
     with self._lock:
-      return tuple(
-        self._ids.setdefault(word, len(self._ids)) for word in words(text)
-      )
+      return tuple(self._add(word) for word in words(text))
+
+  def find(self, text: str) -> tuple[int, ...]:
+    """Ids of the words of a query; -1 for a word that no text had."""
+    with self._lock:
+      return tuple(self._ids.get(word, -1) for word in words(text))
+
+  def add(self, word: str) -> int:
+    """The id of one word as `words` returns it."""
+    with self._lock:
+      return self._add(word)
+
+  def word(self, term: int) -> str:
+    """The word of an id that `encode` or `add` gave out."""
+    return self._words[term]
+
+  def _add(self, word: str) -> int:
+    if word not in self._ids:
+      self._ids[word] = len(self._words)
+      self._words.append(word)
+    return self._ids[word]
 
 
 class Tokenizer:

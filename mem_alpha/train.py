@@ -230,7 +230,6 @@ class _Trainer:
     token_advs = self._token_advantages(turns, adv_B, credits)
     with self.timer.phase('update'):
       figures = self._policy_updates(turns, token_advs)
-    R = config.grpo.rollouts
     turns_lib.write(
       parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
       rollouts,
@@ -238,7 +237,8 @@ class _Trainer:
       rewards.total_B,
       adv_B,
       credits,
-      shown={i * R: 0 for i in range(config.log.turns)},
+      per_instance=config.grpo.rollouts,
+      shown=config.log.turns,
     )
     shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
     shares['reward/evidence'] = float(np.mean([sum(c) for c in credits]))

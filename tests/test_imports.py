@@ -11,15 +11,15 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train evaluate prepare build_data build build_panel api '
+  'main train evaluate prepare build_data build build_panel api turns '
   'baselines evals rollout rewards '
   'readers grpo data agent models memory text checkpoint optimizer '
-  'metrics mesh turns files provenance structs'
+  'metrics mesh files provenance structs'
 ).split()
 
 # These know nothing of language models and are tested in milliseconds.
 PURE = {
-  'memory': ('state', 'content', 'plan', 'ops', 'retrieval'),
+  'memory': ('state', 'content', 'plan', 'ops', 'retrieval', 'fusion'),
   'grpo': ('advantage', 'loss'),
 }
 

@@ -219,5 +219,21 @@ def test_terms_name_each_word_by_one_id(strings):
   assert sorted(seen.values()) == list(range(len(terms)))
 
 
+@hypothesis.given(st.lists(st.text(max_size=9), max_size=9), st.text())
+def test_two_words_never_share_an_id(strings, query):
+  """The ids are places in a list, so there is nothing that could collide."""
+  terms = text.Terms()
+  encoded = [terms.encode(string) for string in strings]
+  for string, ids in zip(strings, encoded):
+    assert [terms.word(i) for i in ids] == text.words(string)
+  known = {word for string in strings for word in text.words(string)}
+  assert len({terms.add(word) for word in known}) == len(known) == len(terms)
+  found = terms.find(query)  # a query adds no word
+  assert len(terms) == len(known)
+  assert [terms.word(i) if i >= 0 else None for i in found] == [
+    word if word in known else None for word in text.words(query)
+  ]
+
+
 def _saved(tokenizer):
   return tokenizer._markup.to_str()

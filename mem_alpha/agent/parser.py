@@ -24,6 +24,7 @@ import re
 from collections.abc import Sequence
 
 from mem_alpha import structs
+from mem_alpha.agent import reference
 from mem_alpha.agent import tools
 from mem_alpha.memory import render
 
@@ -37,28 +38,46 @@ def is_done(text: str) -> bool:
 
 
 def parse(
-  text: str, *, finished: bool, max_calls: int, enabled: Sequence[bool]
+  text: str,
+  *,
+  finished: bool,
+  max_calls: int,
+  enabled: Sequence[bool],
+  profile: str = 'compact',
 ) -> list[structs.Call]:
   """Calls of a response (its end-of-turn token cut off) in textual order.
 
-  `finished` is False when the length limit ended the response.
+  `finished` is False when the length limit ended the response. `profile` is
+  that of the prompt: `reference` has a call format of its own.
   """
+  if profile == 'reference':
+    calls = reference.parse(text, enabled=enabled)
+  else:
+    calls = _parse_lines(text, finished=finished, enabled=enabled)
+  excess = structs.Status.EXCESS
+  return calls[:max_calls] + [
+    dataclasses.replace(call, status=excess) for call in calls[max_calls:]
+  ]
+
+
+def call_lines(text: str, *, profile: str = 'compact') -> list[int]:
+  """Number of the line, from 0, of each call that `parse` returns."""
+  if profile == 'reference':
+    return reference.call_lines(text)
+  lines = enumerate(text.split('\n'))
+  return [number for number, line in lines if _untag(line).startswith('{')]
+
+
+def _parse_lines(
+  text: str, *, finished: bool, enabled: Sequence[bool]
+) -> list[structs.Call]:
   # Not splitlines: JSON strings may hold its other line breaks unescaped.
   lines = [_untag(line) for line in text.split('\n')]
   calls = []
   for number in call_lines(text):
     cut = not finished and number == len(lines) - 1
-    call = _parse_line(lines[number], cut=cut, enabled=enabled)
-    if len(calls) >= max_calls:
-      call = dataclasses.replace(call, status=structs.Status.EXCESS)
-    calls.append(call)
+    calls.append(_parse_line(lines[number], cut=cut, enabled=enabled))
   return calls
-
-
-def call_lines(text: str) -> list[int]:
-  """Number of the line, from 0, of each call that `parse` returns."""
-  lines = enumerate(text.split('\n'))
-  return [number for number, line in lines if _untag(line).startswith('{')]
 
 
 def subjects(text: str) -> list[int]:

@@ -3,6 +3,7 @@
 The constant part comes first so that its cache can be computed once per weight
 update; the chunk comes last. Profile `compact` tells the model little more
 than the names of its tools: the calls themselves are learnt in the warm start.
+Profile `reference` keeps the order of the released checkpoint (`published.py`).
 
     <|im_start|>user
     Keep the memory right with new_memory_insert, … or answer Done.
@@ -14,14 +15,17 @@ than the names of its tools: the calls themselves are learnt in the warm start.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import published
 from mem_alpha.agent import tools
 from mem_alpha.memory import render as memory_render
+from mem_alpha.memory import tagged
 
-PROFILES = ('compact',)
+PROFILES = ('compact', 'reference')
 
 _CHUNK = '\nchunk:\n'
 _USER = 'user\n'
@@ -30,8 +34,12 @@ _ASSISTANT = 'assistant\n'
 
 @dataclasses.dataclass(frozen=True)
 class PromptParts:
-  """Token ids of everything in a prompt but entries and chunk."""
+  """Token ids of everything in a prompt but entries and chunk.
 
+  The profile also says how the memory is shown and how calls are written.
+  """
+
+  profile: str
   prefix: tuple[int, ...]
   layout: memory_render.Layout
   chunk_header: tuple[int, ...]
@@ -61,12 +69,12 @@ def build(
         f'Prompt profile {profile!r} needs the special token {token}, which '
         f'tokenizer {tokenizer.name!r} does not have; use a ChatML model.'
       )
-  start = text.TURN_START + _USER + _instruction(enabled)
-  end = f'{text.TURN_END}\n{text.TURN_START}{_ASSISTANT}'
+  start, middle, end = _fixed(profile, enabled)
   return PromptParts(
+    profile=profile,
     prefix=tuple(tokenizer.encode_markup(start)),
     layout=memory_render.make_layout(tokenizer, enabled=enabled),
-    chunk_header=tuple(tokenizer.encode(_CHUNK)),
+    chunk_header=tuple(tokenizer.encode_markup(middle)),
     suffix=tuple(tokenizer.encode_markup(end)),
   )
 
@@ -85,20 +93,19 @@ def render(
   cut only when the chunk is too long even without a view.
   """
   room = max_tokens - parts.constant_tokens
-  if room < 0:
+  view_of = tagged.view if parts.profile == 'reference' else memory_render.view
+  view_of = functools.partial(view_of, rows, layout=parts.layout)
+  least = len(view_of(show=0, max_tokens=0))  # bare sections
+  if room < least:
     raise ValueError(
       f'max_tokens={max_tokens} cannot hold the {parts.constant_tokens} '
-      'constant tokens of the prompt; raise it.'
+      f'constant tokens of the prompt and the {least} of an empty view; raise '
+      'it.'
     )
   chunk_ids = list(chunk_ids)
-  cut = max(len(chunk_ids) - room, 0)
+  cut = max(len(chunk_ids) - (room - least), 0)
   chunk_ids = chunk_ids[: len(chunk_ids) - cut]
-  view = memory_render.view(
-    rows,
-    layout=parts.layout,
-    show=show,
-    max_tokens=room - len(chunk_ids),
-  )
+  view = view_of(show=show, max_tokens=room - len(chunk_ids))
   ids = [*parts.prefix, *view, *parts.chunk_header, *chunk_ids, *parts.suffix]
   return ids, cut
 
@@ -114,6 +121,21 @@ def atoms(enabled: Sequence[bool]) -> list[str]:
     _CHUNK,
     _ASSISTANT,
   ]
+
+
+def _fixed(profile: str, enabled: Sequence[bool]) -> tuple[str, str, str]:
+  """What stands before the view, between it and the chunk, and at the end."""
+  if profile == 'reference':
+    return (
+      published.before_view(enabled),
+      published.after_view(enabled),
+      published.after_chunk(),
+    )
+  return (
+    text.TURN_START + _USER + _instruction(enabled),
+    _CHUNK,
+    f'{text.TURN_END}\n{text.TURN_START}{_ASSISTANT}',
+  )
 
 
 def _instruction(enabled: Sequence[bool]) -> str:

@@ -1,5 +1,7 @@
 """Which contents are equal: a hash finds candidates, the tokens decide."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,47 +29,42 @@ def hashes(ops) -> jax.Array:
   return sum_O * jnp.asarray(shift_T)[ops.start_O]
 
 
-def same(memory: state.Memory, ops, write_O) -> jax.Array:
-  """same_OR: which live rows, then earlier calls, hold the content of a call.
+def hash_of(tokens: Sequence[int]) -> int:
+  """The hash of one content, on the host."""
+  value = 0
+  for token in reversed(tokens):
+    value = (value * _BASE + token) % 2**32
+  return value
 
-  Only among contents of one kind, and only for the calls in write_O. All calls
-  check one candidate per round; more than a round or two takes a content that
-  is repeated within the turn, or hashes that collide.
+
+def holds(memory: state.Memory, ops, hash_O, o, live_M, live_O) -> jax.Array:
+  """Whether one of these rows, or of these calls, has the content of call `o`.
+
+  Only contents of its kind count. One row and one call are compared per round;
+  more than a round takes a hash that two contents share.
   """
-  M = memory.kind_M.size
-  start_R = jnp.concatenate([memory.start_M, ops.start_O])
-  inside_TO = inside(ops.start_O, ops.length_O, size=ops.tokens_T.size)
-  owner_T = inside_TO.argmax(-1)
-  offset_T = jnp.arange(owner_T.size) - ops.start_O[owner_T]
-
-  def check(carry):
-    todo_OR, same_OR = carry
-    pick_O = todo_OR.argmax(-1)
-    row_T = pick_O[owner_T]
-    at_T = start_R[row_T] + offset_T
-    stored_T = jnp.where(row_T < M, memory.tokens_P[at_T], ops.tokens_T[at_T])
-    differs_O = (inside_TO & (stored_T != ops.tokens_T)[:, None]).any(0)
-    picked_OR = jnp.arange(start_R.size) == pick_O[:, None]
-    same_OR |= todo_OR & picked_OR & ~differs_O[:, None]
-    return todo_OR & ~picked_OR, same_OR
-
-  todo_OR = _candidates(memory, ops, write_O)
-  _, same_OR = jax.lax.while_loop(
-    lambda carry: carry[0].any(), check, (todo_OR, jnp.zeros_like(todo_OR))
-  )
-  return same_OR
-
-
-def _candidates(memory: state.Memory, ops, write_O) -> jax.Array:
-  earlier_OO = jnp.tri(write_O.size, k=-1, dtype=bool) & write_O
-  live_M = state.live(memory)
-  live_OM = jnp.broadcast_to(live_M, (write_O.size, live_M.size))
-  todo_OR = jnp.concatenate([live_OM, earlier_OO], -1) & write_O[:, None]
   for column_M, column_O in (
     (memory.kind_M, ops.kind_O),
     (memory.length_M, ops.length_O),
-    (memory.hash_M, hashes(ops)),
+    (memory.hash_M, hash_O),
   ):
-    column_R = jnp.concatenate([column_M, column_O])
-    todo_OR &= column_O[:, None] == column_R
-  return todo_OR
+    live_M = live_M & (column_M == column_O[o])
+    live_O = live_O & (column_O == column_O[o])
+  at_T = jnp.arange(ops.tokens_T.size)
+  beyond_T = at_T >= ops.length_O[o]
+  own_T = ops.tokens_T[ops.start_O[o] + at_T]
+
+  def check(carry):
+    todo_M, todo_O, _ = carry
+    m, c = todo_M.argmax(), todo_O.argmax()
+    stored_T = memory.tokens_P[memory.start_M[m] + at_T]
+    earlier_T = ops.tokens_T[ops.start_O[c] + at_T]
+    found = todo_M[m] & ((stored_T == own_T) | beyond_T).all()
+    found |= todo_O[c] & ((earlier_T == own_T) | beyond_T).all()
+    return todo_M.at[m].set(False), todo_O.at[c].set(False), found
+
+  def unsure(carry):
+    todo_M, todo_O, found = carry
+    return ~found & (todo_M.any() | todo_O.any())
+
+  return jax.lax.while_loop(unsure, check, (live_M, live_O, jnp.bool(False)))[2]

@@ -29,12 +29,16 @@ class Limits:
 
   enabled: for each kind, whether the run has it.
   keep_history: never drop closed versions, even when the memory is full.
+  allow_empty: store an empty content as any other (published system).
+  delete_unknown: accept the deletion of what is not there (published system).
   """
 
   core: int | None = 512
   entry: int | None = None
   enabled: tuple[bool, bool, bool] = (True, True, True)
   keep_history: bool = False
+  allow_empty: bool = False
+  delete_unknown: bool = False
 
   def __post_init__(self):
     if not isinstance(self.enabled, tuple) or len(self.enabled) != len(
@@ -61,7 +65,10 @@ class EncodedCall:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Ops:
-  """The calls of one turn; their spans in the two buffers do not overlap."""
+  """The calls of one turn; their spans in the two buffers do not overlap.
+
+  The words of a call are sorted: their order means nothing to BM25.
+  """
 
   action_O: jax.Array
   kind_O: jax.Array
@@ -143,7 +150,8 @@ def _pack_turn(turn: Sequence[EncodedCall], row: dict[str, np.ndarray]):
       continue
     row['start_O'][o], row['term_start_O'][o] = token_tail, term_tail
     row['tokens_T'][token_tail : token_tail + length] = call.tokens
-    row['terms_W'][term_tail : term_tail + num_terms] = call.terms
+    # Sorted, so that a search finds the distinct words of an entry quickly.
+    row['terms_W'][term_tail : term_tail + num_terms] = sorted(call.terms)
     token_tail += length
     term_tail += num_terms
 
@@ -169,7 +177,7 @@ def _make_room(memory_B, full_B):
 
 
 def _close(memory, todo: plan.Plan, chunk) -> state.Memory:
-  ended_M = state.live(memory) & ~todo.live_R[: memory.kind_M.size]
+  ended_M = state.live(memory) & ~todo.live_M
   closed_M = jnp.where(ended_M, chunk, memory.closed_M)
   return dataclasses.replace(memory, closed_M=closed_M)
 
@@ -204,7 +212,7 @@ def _append(memory, ops: Ops, todo: plan.Plan, chunk) -> state.Memory:
     'hash_M': content.hashes(ops),
     'created_M': todo.created_O,
     'updated_M': jnp.broadcast_to(chunk, row_O.shape),
-    'closed_M': jnp.where(todo.live_R[M:], state.NEVER, chunk),
+    'closed_M': jnp.where(todo.live_O, state.NEVER, chunk),
   }
   columns = {
     name: getattr(memory, name).at[row_O].set(value_O, mode='drop')

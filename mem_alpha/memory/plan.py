@@ -3,12 +3,15 @@
 The calls act one after another, but only on small per-row values:
 
 1. What a call alone decides (disabled kind, too long, ...) is decided first.
-2. Contents are compared with the live ones and with each other.
-3. A scan over the calls decides each status from per-row columns, twice: with
-   the room that is left now, and with the room after a compaction.
+2. A scan over the calls decides each status from per-row columns, twice: with
+   the room that is left now, and as if every closed version were dropped at
+   once, which one compaction behind the calls amounts to. Then what a call
+   deletes or replaces makes room for that call and for those behind it. The
+   pool is only read, where the content of an insert may be there already.
 
 The first check that fails names the status, in the order DISABLED, INVALID,
-EMPTY, TOO_LONG, UNKNOWN_ID, DUPLICATE, FULL.
+EMPTY, TOO_LONG, UNKNOWN_ID, DUPLICATE, FULL. What `ops.pack` found no
+room for in the buffers of the turn is FULL: that it repeats cannot be seen.
 """
 
 import dataclasses
@@ -24,7 +27,6 @@ from mem_alpha.memory import state
 
 _INSERT, _UPDATE = structs.Action.INSERT, structs.Action.UPDATE
 _CORE = structs.Kind.CORE
-_DUPLICATE = structs.Status.DUPLICATE
 
 
 @jax.tree_util.register_dataclass
@@ -36,26 +38,27 @@ class Plan:
   entry_O: jax.Array  # of the entry that the call acts on
   uid_O: jax.Array
   created_O: jax.Array
-  write_O: jax.Array  # accepted, with a content
-  live_R: jax.Array  # after the turn: the rows, then the contents of the calls
+  write_O: jax.Array  # accepted, with a content that is to be stored
+  live_M: jax.Array  # rows that are still live after the turn
+  live_O: jax.Array  # ... and contents of calls
   next_entry: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Table:
-  """What the calls of a turn see of a memory.
+  """What changes from call to call.
 
-  Columns _R hold the rows of the table, then one place for each call, where
-  an accepted content lives until it is appended.
+  Columns _M are of the rows of the memory, columns _O of the accepted contents
+  of the calls, which become rows when the turn is over.
   """
 
-  live_R: jax.Array
-  kind_R: jax.Array
-  entry_R: jax.Array
-  uid_R: jax.Array
-  created_R: jax.Array
-  room: jax.Array  # tokens, words and rows
+  live_M: jax.Array
+  live_O: jax.Array
+  entry_O: jax.Array
+  uid_O: jax.Array
+  created_O: jax.Array
+  room_3: jax.Array  # tokens, words and rows
   next_entry: jax.Array
 
 
@@ -65,16 +68,15 @@ def make(memory: state.Memory, ops, chunk, *, limits) -> tuple[Plan, jax.Array]:
   It must be where that lets a call succeed that finds no room as it is.
   """
   verdict_O = _verdict(ops, limits)
-  write_O = (verdict_O == structs.Status.OK) & (
-    (ops.action_O == _INSERT) | (ops.action_O == _UPDATE)
-  )
-  same_OR = content.same(memory, ops, write_O)
-  rooms = _rooms(memory, keep_history=limits.keep_history)
+  hash_O = content.hashes(ops)
 
-  def decide(room):
-    return _decide(memory, ops, verdict_O, same_OR, room, chunk)
+  def decide(drop):
+    return _decide(
+      memory, ops, verdict_O, hash_O, chunk, drop=drop, limits=limits
+    )
 
-  plans = jax.vmap(decide)(rooms)  # with the room now, and after compaction
+  # As the memory is, and with compaction, if that may drop anything.
+  plans = jax.vmap(decide)(jnp.array([False, not limits.keep_history]))
   helps = (plans.status_O[0] != plans.status_O[1]).any()
   plan = jax.tree.map(lambda x: jnp.where(helps, x[1], x[0]), plans)
   return plan, helps
@@ -82,7 +84,7 @@ def make(memory: state.Memory, ops, chunk, *, limits) -> tuple[Plan, jax.Array]:
 
 def _verdict(ops, limits) -> jax.Array:
   """What each call alone decides; OK where the memory has a say."""
-  none = np.iinfo(np.int32).max
+  none, empty = np.iinfo(np.int32).max, not limits.allow_empty
   core = none if limits.core is None else limits.core
   entry = none if limits.entry is None else limits.entry
   known_O = (ops.kind_O >= 0) & (ops.kind_O < len(limits.enabled))
@@ -92,16 +94,12 @@ def _verdict(ops, limits) -> jax.Array:
   content_O = insert_O | (ops.action_O == _UPDATE)
   legal_O = content_O | (ops.action_O == structs.Action.DELETE)
   too_long_O = ops.limit_O > jnp.where(core_O, core, entry)
-  no_span_O = (ops.start_O + ops.length_O > ops.tokens_T.size) | (
-    ops.term_start_O + ops.num_terms_O > ops.terms_W.size
-  )
   return _first(
     (ops.action_O == structs.Action.NONE, structs.Status.NONE),
     (known_O & ~enabled_O, structs.Status.DISABLED),
     (~known_O | ~legal_O | (insert_O & core_O), structs.Status.INVALID),
-    (content_O & (ops.length_O == 0), structs.Status.EMPTY),
+    (content_O & (ops.length_O == 0) & empty, structs.Status.EMPTY),
     (content_O & too_long_O, structs.Status.TOO_LONG),
-    (content_O & no_span_O, structs.Status.FULL),
   )
 
 
@@ -112,83 +110,116 @@ def _first(*checks) -> jax.Array:
   return jnp.select(conditions, statuses, jnp.int32(structs.Status.OK))
 
 
-def _rooms(memory, *, keep_history: bool) -> jax.Array:
-  """Free tokens, words and rows: now, and if closed versions were dropped."""
-  size = jnp.array(
-    [memory.tokens_P.size, memory.terms_P.size, memory.kind_M.size]
-  )
-  used = jnp.stack([memory.token_tail, memory.term_tail, memory.next_row])
+def _decide(memory, ops, verdict_O, hash_O, chunk, *, drop, limits) -> Plan:
+  """Runs the calls in order; `drop`: closed versions take no room."""
+  M = memory.kind_M.size
   live_M = state.live(memory)
-  after = jnp.stack(
+  said_3 = jnp.stack(
     [
-      (live_M * memory.length_M).sum(),
-      (live_M * memory.num_terms_M).sum(),
+      jnp.where(live_M, memory.length_M, 0).sum(),
+      jnp.where(live_M, memory.num_terms_M, 0).sum(),
       live_M.sum(),
     ]
   )
-  return size - jnp.stack([used, used if keep_history else after])
-
-
-def _decide(memory, ops, verdict_O, same_OR, room, chunk) -> Plan:
-  """Runs the calls in order over per-row columns only."""
-  num_calls = ops.action_O.size
-
-  def extend(column_M):
-    return jnp.pad(column_M, (0, num_calls))
-
+  tails_3 = jnp.stack([memory.token_tail, memory.term_tail, memory.next_row])
+  capacity_3 = jnp.array([memory.tokens_P.size, memory.terms_P.size, M])
+  none_O = jnp.zeros_like(ops.kind_O)
   table = _Table(
-    live_R=extend(state.live(memory)),
-    kind_R=jnp.concatenate([memory.kind_M, ops.kind_O]),
-    entry_R=extend(memory.entry_M),
-    uid_R=extend(memory.uid_M),
-    created_R=extend(memory.created_M),
-    room=room,
+    live_M=live_M,
+    live_O=none_O.astype(bool),
+    entry_O=none_O,
+    uid_O=none_O,
+    created_O=none_O,
+    room_3=capacity_3 - jnp.where(drop, said_3, tails_3),
     next_entry=memory.next_entry,
   )
-  needs = (ops.length_O, ops.num_terms_O, jnp.ones_like(ops.length_O))
-  calls = (
-    jnp.arange(num_calls) + memory.kind_M.size,
-    ops.action_O,
-    ops.kind_O,
-    ops.uid_O,
-    verdict_O,
-    same_OR,
-    jnp.stack(needs, -1),
+  step = functools.partial(
+    _step,
+    memory=memory,
+    ops=ops,
+    hash_O=hash_O,
+    chunk=chunk,
+    drop=drop,
+    delete_unknown=limits.delete_unknown,
   )
-  step = functools.partial(_step, chunk=chunk)
-  table, outcome = jax.lax.scan(step, table, calls)
-  return Plan(*outcome, live_R=table.live_R, next_entry=table.next_entry)
+  calls = (jnp.arange(ops.kind_O.size), verdict_O)
+  table, (status_O, entry_O, uid_O, created_O, write_O) = jax.lax.scan(
+    step, table, calls
+  )
+  return Plan(
+    status_O=status_O,
+    entry_O=entry_O,
+    uid_O=uid_O,
+    created_O=created_O,
+    write_O=write_O & (table.live_O | ~drop),
+    live_M=table.live_M,
+    live_O=table.live_O,
+    next_entry=table.next_entry,
+  )
 
 
-def _step(table: _Table, call, *, chunk):
-  """Decides one call; its content, if accepted, takes the place `place`."""
-  place, action, kind, uid, verdict, same_R, need = call
+def _step(
+  table: _Table, call, *, memory, ops, hash_O, chunk, drop, delete_unknown
+):
+  """Decides call `o`; its content, if accepted, is live from then on."""
+  o, verdict = call
+  action, kind = ops.action_O[o], ops.kind_O[o]
   core, insert = kind == _CORE, action == _INSERT
   text = insert | (action == _UPDATE)
-  uid = jnp.where(core, structs.NO_ID, uid)
-  old_R = table.live_R & (table.kind_R == kind) & (table.uid_R == uid)
-  old_R &= ~insert
-  found = old_R.any()
+  uid = jnp.where(core, structs.NO_ID, ops.uid_O[o])
+  old_M = table.live_M & (memory.kind_M == kind) & (memory.uid_M == uid)
+  old_O = table.live_O & (ops.kind_O == kind) & (table.uid_O == uid)
+  old_M, old_O = old_M & ~insert, old_O & ~insert
+  found = old_M.any() | old_O.any()
+
+  # At most one of them is it; `argmax` would hold an index for every row.
+  old_m = (jnp.arange(old_M.size) * old_M).sum()
+  old_o = (jnp.arange(old_O.size) * old_O).sum()
+
+  def of_old(column_M, column_O):
+    return jnp.where(old_M.any(), column_M[old_m], column_O[old_o])
+
+  sizes = (
+    (memory.length_M, ops.length_O),
+    (memory.num_terms_M, ops.num_terms_O),
+    (jnp.ones_like(memory.kind_M), jnp.ones_like(ops.kind_O)),
+  )
+  freed_3 = jnp.stack([of_old(*columns) for columns in sizes])
+  need_3 = jnp.stack([size_O[o] for _, size_O in sizes])
+  room_3 = table.room_3 + jnp.where(found & drop, freed_3, 0)
+  room_3 = room_3 - jnp.where(text, need_3, 0)
+  spanned = (ops.start_O[o] + ops.length_O[o] <= ops.tokens_T.size) & (
+    ops.term_start_O[o] + ops.num_terms_O[o] <= ops.terms_W.size
+  )
+  ask = insert & spanned & (verdict == structs.Status.OK)
+  repeats = content.holds(
+    memory, ops, hash_O, o, table.live_M & ask, table.live_O & ask
+  )
+  creates = insert | (core & text) | (~text & delete_unknown)
   status = _first(
     (verdict != structs.Status.OK, verdict),
-    (~found & ~insert & ~(core & text), structs.Status.UNKNOWN_ID),
-    (text & (same_R & table.live_R & ~old_R).any(), _DUPLICATE),
-    (text & (need > table.room).any(), structs.Status.FULL),
+    (~found & ~creates, structs.Status.UNKNOWN_ID),
+    (repeats, structs.Status.DUPLICATE),
+    (text & (~spanned | (room_3 < 0).any()), structs.Status.FULL),
   )
   ok = status == structs.Status.OK
   new = table.next_entry
-  entry = jnp.where(found, table.entry_R[old_R.argmax()], state.CORE_ENTRY)
+  old_entry = of_old(memory.entry_M, table.entry_O)
+  entry = jnp.where(found, old_entry, state.CORE_ENTRY)
   entry, uid = jnp.where(insert, new, entry), jnp.where(insert, new, uid)
-  created = jnp.where(found, table.created_R[old_R.argmax()], chunk)
+  old_created = of_old(memory.created_M, table.created_O)
+  created = jnp.where(found, old_created, chunk)
   write = ok & text
   table = dataclasses.replace(
     table,
-    live_R=(table.live_R & ~(old_R & ok)).at[place].set(write),
-    entry_R=table.entry_R.at[place].set(entry),
-    uid_R=table.uid_R.at[place].set(uid),
-    created_R=table.created_R.at[place].set(created),
-    room=table.room - jnp.where(write, need, 0),
+    live_M=table.live_M & ~(old_M & ok),
+    live_O=(table.live_O & ~(old_O & ok)).at[o].set(write),
+    entry_O=table.entry_O.at[o].set(entry),
+    uid_O=table.uid_O.at[o].set(uid),
+    created_O=table.created_O.at[o].set(created),
+    room_3=jnp.where(ok, room_3, table.room_3),
     next_entry=new + (ok & insert),
   )
-  uid = jnp.where(ok, uid, structs.NO_ID)
+  acted = ok & (found | text)
+  uid = jnp.where(acted, uid, structs.NO_ID)
   return table, (status, entry, uid, created, write)

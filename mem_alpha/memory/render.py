@@ -124,7 +124,8 @@ def shown(
 ) -> list[Row]:
   """The rows of `view`, in its order.
 
-  Core, then the `show` most recent entries of each other kind in entry order.
+  Core, then the `show` entries of each other kind that were written last, the
+  newest last.
   Over `max_tokens`, whole entries are left out, the oldest of all kinds first
   and core last.
   """
@@ -141,6 +142,13 @@ def shown(
     room -= cost
     kept.setdefault(row.kind, []).insert(0, row)
   return [row for kind in layout.headers for row in kept.get(kind, ())]
+
+
+def escape(content: str) -> str:
+  """A content on one line: JSON escapes for line breaks and controls."""
+  escaped = json.dumps(content, ensure_ascii=False)[1:-1]
+  # json.dumps leaves the line breaks beyond ASCII as they are.
+  return _CONTROL.sub(lambda match: f'\\u{ord(match[0]):04x}', escaped)
 
 
 def _recent(
@@ -173,7 +181,4 @@ def _content(
   decoded = tokenizer.decode(tokens)
   if not _CONTROL.search(decoded):
     return tokens
-  escaped = json.dumps(decoded, ensure_ascii=False)[1:-1]
-  # json.dumps leaves the line breaks beyond ASCII as they are.
-  escaped = _CONTROL.sub(lambda match: f'\\u{ord(match[0]):04x}', escaped)
-  return tuple(tokenizer.encode(escaped))
+  return tuple(tokenizer.encode(escape(decoded)))

@@ -151,9 +151,13 @@ def compact(memory: Memory) -> Memory:
   source_M = jnp.zeros(rows, jnp.int32)
   source_M = source_M.at[place_M].set(jnp.arange(rows), mode='drop')
   used_M = jnp.arange(rows) < keep_M.sum()
+  # Gathered from one array: separate gathers made XLA copy whole columns of the
+  # batch, which are read and written in the same step.
+  wide = [getattr(memory, name).view(jnp.int32) for name in COLUMNS]
+  kept = jnp.where(used_M, jnp.stack(wide)[:, source_M], 0)
   columns = {
-    name: jnp.where(used_M, getattr(memory, name)[source_M], 0)
-    for name in COLUMNS
+    name: column_M.view(getattr(memory, name).dtype)
+    for name, column_M in zip(COLUMNS, kept)
   }
   tokens_P, columns['start_M'], token_tail = _close_holes(
     memory.tokens_P, columns['start_M'], columns['length_M'], used_M
@@ -180,22 +184,28 @@ def snapshot(memory_B: Memory, chunk: int | None = None) -> list[list[Row]]:
   """
   after = NEVER - 1 if chunk is None else chunk
   shown_BM = (memory_B.updated_M <= after) & (memory_B.closed_M > after)
-  return [
-    _list_rows(memory_B, b, np.flatnonzero(shown_M))
-    for b, shown_M in enumerate(shown_BM)
-  ]
+  found = []
+  for b, shown_M in enumerate(shown_BM):
+    rows = np.flatnonzero(shown_M)
+    memory = jax.tree.map(lambda x, b=b: x[b], memory_B)
+    order = np.argsort(memory.entry_M[rows], kind='stable')
+    found.append(_list_rows(memory, rows[order]))
+  return found
 
 
-def _list_rows(memory_B: Memory, b: int, rows: np.ndarray) -> list[Row]:
-  rows = rows[np.argsort(memory_B.entry_M[b, rows], kind='stable')]
+def versions(memory: Memory) -> list[tuple[Row, int]]:
+  """Every version of one memory and the chunk that closed it, oldest first."""
+  used = np.arange(int(memory.next_row))
+  return list(zip(_list_rows(memory, used), memory.closed_M[used].tolist()))
 
+
+def _list_rows(memory: Memory, rows: np.ndarray) -> list[Row]:
   def column(name: str) -> Sequence[int]:
-    return getattr(memory_B, name)[b, rows].tolist()
+    return getattr(memory, name)[rows].tolist()
 
-  spans = zip(column('start_M'), column('length_M'))
   contents = [
-    tuple(memory_B.tokens_P[b, start : start + length].tolist())
-    for start, length in spans
+    tuple(memory.tokens_P[start : start + length].tolist())
+    for start, length in zip(column('start_M'), column('length_M'))
   ]
   return [
     Row(structs.Kind(kind), *rest)

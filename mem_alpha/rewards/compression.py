@@ -17,14 +17,13 @@ def counter(name: str) -> Callable[[str], int] | None:
     return None
   if name != 'o200k':
     raise ValueError(
-      f'reward.tokenizer={name!r} is unknown: use one of '
-      f'{", ".join(TOKENIZERS)}.'
+      f'The tokenizer {name!r} is unknown: use one of {", ".join(TOKENIZERS)}.'
     )
   try:
     import bpe_openai  # carries the vocabulary; tiktoken downloads it
   except ImportError as error:
     raise ValueError(
-      "reward.tokenizer='o200k' needs a package: pip install "
+      "Counting tokens in 'o200k' needs a package: pip install "
       "'mem_alpha[reference]'."
     ) from error
   encoding = bpe_openai.get_encoding('o200k_base')

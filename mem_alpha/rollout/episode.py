@@ -21,6 +21,7 @@ import numpy as np
 
 from mem_alpha import structs
 from mem_alpha import text as text_lib
+from mem_alpha.agent import encoding
 from mem_alpha.agent import parser
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
@@ -37,6 +38,7 @@ class Spec:
   """Everything about an episode that stays the same for the whole run."""
 
   parts: prompts.PromptParts
+  encoder: encoding.Encoder
   limits: memory_ops.Limits
   pool_tokens: int  # capacity of a memory, in LM tokens
   pool_terms: int  # ... in words
@@ -48,6 +50,7 @@ class Spec:
   top_k: int  # entries per kind that a search returns
   max_queries: int  # questions per memory in one search
   query_words: int  # words of a query that count
+  idf: str  # weight of a word, one of retrieval.IDF
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,8 +259,10 @@ class Runner:
       finished=response.finished,
       max_calls=self.spec.max_calls,
       enabled=self.spec.limits.enabled,
+      profile=self.spec.parts.profile,
     )
     subjects = parser.subjects(text)
+    call_lines = parser.call_lines(text, profile=self.spec.parts.profile)
     jumps = parser.jumps(text, tools.count_lines(chunk))
     lines = self._token_lines(ids)
     token_subjects = [subjects[line] for line in lines]
@@ -269,7 +274,7 @@ class Runner:
       calls,
       dict(
         token_subjects=token_subjects + [0] * (len(response.tokens) - len(ids)),
-        call_subjects=[subjects[line] for line in parser.call_lines(text)],
+        call_subjects=[subjects[line] for line in call_lines],
         passed=list(jumps.values()),
       ),
     )
@@ -293,13 +298,7 @@ class Runner:
       for place, call in enumerate(turn.calls):
         if call.status != structs.Status.OK:
           continue
-        tokens = tuple(self.tokenizer.encode(call.content))
-        terms = self.terms.encode(call.content)
-        encoded[i].append(
-          memory_ops.EncodedCall(
-            call.action, call.kind, call.uid, tokens, terms, len(tokens)
-          )
-        )
+        encoded[i].append(self.spec.encoder(call, self.terms))
         places[i].append(place)
     packed = memory_ops.pack(
       encoded,
@@ -330,12 +329,14 @@ class Runner:
       )
       for b, row in enumerate(part):
         for q, query in enumerate(row):
-          ids = self.terms.encode(query)[: s.query_words]
+          ids = self.terms.find(query)[: s.query_words]
           words_BQW[b, q, : len(ids)] = ids
       found = []
       for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC):
         if s.limits.enabled[kind]:
-          rows_BQK, _ = retrieval.top_k(memory, words_BQW, kind=kind, k=s.top_k)
+          rows_BQK, _ = retrieval.top_k(
+            memory, words_BQW, kind=kind, k=s.top_k, idf=s.idf
+          )
           found.append(np.asarray(rows_BQK))
       rows_BQK = np.concatenate(found, -1) if found else None
       for b, row in enumerate(part):

@@ -20,7 +20,8 @@ def pack(*contents, kinds=None):
     ops.EncodedCall(structs.Action.INSERT, kind, tokens=tokens)
     for kind, tokens in zip(kinds, contents)
   ]
-  return jax.tree.map(lambda x: x[0], ops.pack([calls], **ROOM))
+  packed = ops.pack([calls], **ROOM)
+  return jax.tree.map(lambda x: jax.numpy.asarray(x[0]), packed)
 
 
 def apply(*turns):
@@ -34,8 +35,22 @@ def apply(*turns):
   return jax.tree.map(lambda x: x[0], memory_B)
 
 
-def same(memory, calls, write_O):
-  return jax.jit(lambda *args: content.same(*args))(memory, calls, write_O)
+def holders(memory, calls, live_O):
+  """For each call, the rows and the calls that alone make `holds` true."""
+  M, O = memory.kind_M.size, calls.kind_O.size  # noqa: E741
+
+  @jax.jit  # a new function each time: a test may have replaced what it calls
+  @jax.vmap
+  def ask(o, r):
+    one_M, one_O = jax.numpy.arange(M) == r, jax.numpy.arange(O) == r - M
+    rows_M, calls_O = one_M & state.live(memory), one_O & live_O
+    return content.holds(
+      memory, calls, content.hashes(calls), o, rows_M, calls_O
+    )
+
+  o, r = (x.ravel() for x in np.indices((O, M + O)))
+  pairs = np.argwhere(np.asarray(ask(o, r)).reshape(O, M + O))
+  return [[o, r] for o, r in pairs.tolist() if r != M + o]
 
 
 def test_inside_marks_each_position_for_its_call():
@@ -67,19 +82,17 @@ def test_hashes_tell_most_contents_apart():
   assert len(set(seen.values())) == len(seen) == 27
 
 
-def test_same_finds_live_rows_and_earlier_calls():
-  stored = pack((1, 2), (3,), (1, 2), (4,), kinds=[1, 1, 2, 1])
-  memory = apply(stored)
+def test_live_rows_and_earlier_calls_hold_a_content():
+  memory = apply(
+    pack((1, 2), (3,), (1, 2), (4,), kinds=[1, 1, 2, 1]),
+  )
   calls = pack((1, 2), (3,), (9, 9), (3,), (1,), kinds=[1, 2, 1, 2, 1])
-  write_O = np.ones(5, bool)
-  same_OR = same(memory, calls, write_O)
-  assert np.argwhere(same_OR).tolist() == [[0, 0], [3, 6 + 1]]
-  write_O[1] = False  # a call that writes nothing is the same as nothing
-  same_OR = same(memory, calls, write_O)
-  assert np.argwhere(same_OR).tolist() == [[0, 0]]
+  all_O, without_O = np.ones(5, bool), np.arange(5) != 1
+  assert holders(memory, calls, all_O) == [[0, 0], [1, 6 + 3], [3, 6 + 1]]
+  assert holders(memory, calls, without_O) == [[0, 0], [1, 6 + 3]]
 
 
-def test_same_reads_every_token_of_every_candidate(monkeypatch):
+def test_every_token_of_every_candidate_is_read(monkeypatch):
   def constant(ops_O):
     return jax.numpy.zeros(ops_O.length_O.shape, jax.numpy.uint32)
 
@@ -88,7 +101,12 @@ def test_same_reads_every_token_of_every_candidate(monkeypatch):
   memory = dataclasses.replace(memory, hash_M=no_hash_M)
   monkeypatch.setattr(content, 'hashes', constant)
   calls = pack((1, 3), (2, 2), (2, 3), (1, 3), (2, 3))
-  same_OR = same(memory, calls, np.ones(5, bool))
-  assert np.argwhere(same_OR).tolist() == [
-    [0, 1], [1, 2], [3, 1], [3, 6 + 0], [4, 6 + 2],
+  found = holders(memory, calls, np.ones(5, bool))
+  assert found == [
+    [0, 1], [0, 6 + 3], [1, 2], [2, 6 + 4], [3, 1], [3, 6 + 0], [4, 6 + 2],
   ]  # fmt: skip
+  # All at once: the right one is found behind those with the same hash.
+  all_M, no_O = state.live(memory), np.zeros(5, bool)
+  for o, wanted in enumerate([True, True, False, True, False]):
+    hash_O = content.hashes(calls)
+    assert content.holds(memory, calls, hash_O, o, all_M, no_O) == wanted

@@ -28,6 +28,7 @@ TURNS = 14
 LIMITED = ops.Limits(core=3, entry=4)
 HISTORY = ops.Limits(core=None, enabled=(True, False, True), keep_history=True)
 LENIENT = ops.Limits(core=None)
+PUBLISHED = ops.Limits(core=None, allow_empty=True, delete_unknown=True)
 
 
 class Oracle:
@@ -39,27 +40,27 @@ class Oracle:
     self.compactions = 0
 
   def apply(self, calls, chunk, limits):
-    keep = self.versions if limits.keep_history else live(self.versions)
-    tight = self._try(calls, chunk, limits, used(self.versions))
-    roomy = self._try(calls, chunk, limits, used(keep))
+    tight = self._try(calls, chunk, limits, drop=False)
+    roomy = self._try(calls, chunk, limits, drop=not limits.keep_history)
     compacted = tight[0] != roomy[0]
-    statuses, uids, old, new, self.next_entry = roomy if compacted else tight
-    self.versions = (live(old) if compacted else old) + new
+    statuses, uids, versions, self.next_entry = roomy if compacted else tight
+    self.versions = versions
     self.compactions += compacted
     return statuses, uids
 
-  def _try(self, calls, chunk, limits, taken):
-    room = [size - n for size, n in zip(SIZES.values(), taken)]
-    old = [dict(version) for version in self.versions]
-    new, statuses, uids, number = [], [], [], self.next_entry
+  def _try(self, calls, chunk, limits, *, drop):
+    versions = [dict(version) for version in self.versions]
+    statuses, uids, number = [], [], self.next_entry
     for call, fits in zip(calls, fits_buffers(calls)):
-      need = len(call.tokens), len(call.terms), 1
-      peers = [v for v in live(old + new) if v['kind'] == call.kind]
+      if drop:
+        versions = live(versions)
+      peers = [v for v in live(versions) if v['kind'] == call.kind]
       uid = structs.NO_ID if call.kind == CORE else call.uid
       found = [v for v in peers if v['uid'] == uid and call.action != INSERT]
-      status = verdict(call, fits, limits)
+      stay = [v for v in versions if not (drop and v in found)]
+      status = verdict(call, limits)
       if status == STATUS.OK:
-        status = self._second_verdict(call, peers, found, need, room)
+        status = second_verdict(call, peers, found, stay, fits, limits)
       statuses.append(status)
       uids.append(structs.NO_ID)
       if status != STATUS.OK:
@@ -71,30 +72,15 @@ class Oracle:
       if call.action == INSERT:
         entry = uid = number
         number += 1
-      uids[-1] = uid
+      if found or call.action != DELETE:
+        uids[-1] = uid
       if call.action != DELETE:
-        room = [free - n for free, n in zip(room, need)]
-        new.append({
+        versions.append({
           'kind': call.kind, 'entry': entry, 'uid': uid,
-          'tokens': call.tokens, 'terms': call.terms,
+          'tokens': call.tokens, 'terms': tuple(sorted(call.terms)),
           'created': created, 'updated': chunk, 'closed': state.NEVER,
         })  # fmt: skip
-    return statuses, uids, old, new, number
-
-  def _second_verdict(self, call, peers, found, need, room):
-    creates = call.action == INSERT or (call.action, call.kind) == (
-      UPDATE,
-      CORE,
-    )
-    if not found and not creates:
-      return STATUS.UNKNOWN_ID
-    if call.action == DELETE:
-      return STATUS.OK
-    others = [v['tokens'] for v in peers if v not in found]
-    if call.tokens in others:
-      return STATUS.DUPLICATE
-    full = any(n > free for n, free in zip(need, room))
-    return STATUS.FULL if full else STATUS.OK
+    return statuses, uids, live(versions) if drop else versions, number
 
   def snapshot(self, after=state.NEVER - 1):
     rows = [
@@ -151,7 +137,28 @@ def fits_buffers(calls):
     yield fits
 
 
-def verdict(call, fits, limits):
+def second_verdict(call, peers, found, stay, fits, limits):
+  """What the memory says; `stay`: the versions that take room beside it.
+
+  `fits`: whether the buffers of the turn hold the content.
+  """
+  creates = call.action == INSERT or (call.action, call.kind) == (UPDATE, CORE)
+  creates |= call.action == DELETE and limits.delete_unknown
+  if not found and not creates:
+    return STATUS.UNKNOWN_ID
+  if call.action == DELETE:
+    return STATUS.OK
+  if not fits:
+    return STATUS.FULL
+  if call.action == INSERT and call.tokens in [v['tokens'] for v in peers]:
+    return STATUS.DUPLICATE
+  need = len(call.tokens), len(call.terms), 1
+  sums = [n + m for n, m in zip(used(stay), need)]
+  full = any(n > size for n, size in zip(sums, SIZES.values()))
+  return STATUS.FULL if full else STATUS.OK
+
+
+def verdict(call, limits):
   """What can be said of a call without looking at the memory."""
   if call.action == NONE:
     return STATUS.NONE
@@ -165,12 +172,12 @@ def verdict(call, fits, limits):
     return STATUS.INVALID
   if call.action == DELETE:
     return STATUS.OK
-  if not call.tokens:
+  if not call.tokens and not limits.allow_empty:
     return STATUS.EMPTY
   limit = limits.core if call.kind == CORE else limits.entry
   if limit is not None and call.limit_count > limit:
     return STATUS.TOO_LONG
-  return STATUS.OK if fits else STATUS.FULL
+  return STATUS.OK
 
 
 def random_turns(rng):
@@ -242,7 +249,11 @@ def delete(uid, kind=SEMANTIC):
   return ops.EncodedCall(DELETE, kind, uid)
 
 
-@pytest.mark.parametrize('limits', [LIMITED, HISTORY], ids=['tight', 'history'])
+@pytest.mark.parametrize(
+  'limits',
+  [LIMITED, HISTORY, PUBLISHED],
+  ids=['tight', 'history', 'published'],
+)
 def test_random_turns_agree_with_the_oracle(limits):
   turns_B = sequences(200)
   oracles = [Oracle() for _ in turns_B]
@@ -276,10 +287,13 @@ def test_random_turns_agree_with_the_oracle(limits):
   reached = set(STATUS) - {STATUS.TRUNCATED, STATUS.EXCESS}
   if limits is HISTORY:
     assert compactions == 0
-    reached -= {STATUS.TOO_LONG}
   else:
     assert compactions > 100
     reached -= {STATUS.DISABLED}
+  if limits is not LIMITED:
+    reached -= {STATUS.TOO_LONG}
+  if limits is PUBLISHED:
+    reached -= {STATUS.EMPTY}
   assert all(seen[status] > 15 for status in reached), seen
 
 

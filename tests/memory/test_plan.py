@@ -72,10 +72,10 @@ def test_a_duplicate_within_a_turn():
   assert statuses == [STATUS.OK] * 4
   (rows,) = state.snapshot(jax.device_get(memory_B))
   assert [(row.uid, row.tokens) for row in rows] == [(1, (2,))]
-  # An update to its own text is not a duplicate; to that of another it is.
+  # Only an insert is refused: an update may repeat a text, as published.
   memory_B, _, _ = turn(empty(), [insert(1), insert(2)])
-  _, statuses, _ = turn(memory_B, [update(0, 1), update(0, 2), update(1, 1)])
-  assert statuses == [STATUS.OK, STATUS.DUPLICATE, STATUS.DUPLICATE]
+  _, statuses, _ = turn(memory_B, [update(0, 1), update(0, 2), insert(2)])
+  assert statuses == [STATUS.OK, STATUS.OK, STATUS.DUPLICATE]
 
 
 def test_a_failed_call_changes_no_byte():
@@ -89,7 +89,8 @@ def test_a_failed_call_changes_no_byte():
     (delete(-1), STATUS.UNKNOWN_ID),
     (insert(), STATUS.EMPTY),
     (insert(5, terms=tuple(range(12))), STATUS.FULL),
-    (insert(*range(13)), STATUS.FULL),
+    (insert(*range(13)), STATUS.FULL),  # more than the buffer of a turn
+    (update(7, *range(13)), STATUS.UNKNOWN_ID),
     (insert(5, kind=CORE), STATUS.INVALID),
     (insert(5, kind=7), STATUS.INVALID),
     (ops.EncodedCall(structs.Action.NONE, CORE), STATUS.NONE),
@@ -156,6 +157,48 @@ def test_an_update_keeps_its_place_and_its_age():
     state.Row(SEMANTIC, 0, (3,), 0, 5, 2),
     state.Row(SEMANTIC, 1, (2,), 0, 0, 1),
   ]
+
+
+def test_room_that_a_turn_frees_is_its_own():
+  """Calls see the room that the calls before them, or they themselves, free."""
+  full = [insert(*range(5)), insert(*range(10)), insert(*range(5, 10))]
+  memory_B, _, _ = turn(empty(), full[::2])
+  memory_B, statuses, _ = turn(memory_B, full[1:2], 1)
+  assert statuses == [STATUS.OK] and memory_B.token_tail.tolist() == [20]
+  for calls, wanted in [
+    ([delete(0), insert(*range(20, 25))], [STATUS.OK] * 2),
+    ([insert(*range(20, 25)), delete(0)], [STATUS.FULL, STATUS.OK]),
+    ([delete(0), insert(*range(20, 26))], [STATUS.OK, STATUS.FULL]),
+    ([update(0, *range(20, 25))], [STATUS.OK]),
+    ([update(0, *range(20, 26))], [STATUS.FULL]),
+    ([delete(0), insert(9), update(3, *range(20, 25))], [STATUS.OK] * 3),
+    ([delete(0), insert(*range(5)), delete(3), insert(7)], [STATUS.OK] * 4),
+  ]:
+    copy_B = jax.tree.map(jax.numpy.array, memory_B)
+    after_B, statuses, _ = turn(copy_B, calls, 2)
+    assert statuses == wanted, calls
+    if wanted == [STATUS.FULL]:
+      assert_same(jax.device_get(after_B), jax.device_get(memory_B))
+    kept, _, _ = turn(jax.tree.map(jax.numpy.array, memory_B), [], 2)
+    _, statuses, _ = turn(
+      kept, calls[:2], 2, ops.Limits(core=None, keep_history=True)
+    )
+    assert STATUS.FULL in statuses  # what history holds is not free
+
+
+def test_what_the_published_system_accepts():
+  limits = ops.Limits(core=None, allow_empty=True, delete_unknown=True)
+  calls = [insert(), insert(), update(0), delete(5)]
+  memory_B, statuses, uids = turn(empty(), calls, 0, limits)
+  assert statuses == [STATUS.OK, STATUS.DUPLICATE, STATUS.OK, STATUS.OK]
+  assert uids == [0, structs.NO_ID, 0, structs.NO_ID]
+  (rows,) = state.snapshot(jax.device_get(memory_B))
+  assert rows == [state.Row(SEMANTIC, 0, (), 0, 0, 1)]
+  before = jax.device_get(memory_B)
+  for call in (delete(-1), delete(7, kind=EPISODIC), delete(-1, kind=CORE)):
+    memory_B, statuses, uids = turn(memory_B, [call], 1, limits)
+    assert (statuses, uids) == ([STATUS.OK], [structs.NO_ID])
+    assert_same(jax.device_get(memory_B), before)
 
 
 def test_history_lasts_until_compaction_makes_room():

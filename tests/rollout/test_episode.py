@@ -10,6 +10,7 @@ import pytest
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import encoding
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
@@ -45,6 +46,7 @@ def make_tokenizer():
 def make_spec(tokenizer, enabled=ON, **changes):
   spec = episode.Spec(
     parts=prompts.build(tokenizer, 'compact', enabled=enabled),
+    encoder=encoding.Encoder(tokenizer),
     limits=ops.Limits(core=64, entry=40, enabled=enabled),
     pool_tokens=512,
     pool_terms=512,
@@ -56,6 +58,7 @@ def make_spec(tokenizer, enabled=ON, **changes):
     top_k=20,
     max_queries=8,
     query_words=24,
+    idf='default',
   )
   return dataclasses.replace(spec, **changes)
 

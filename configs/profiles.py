@@ -1,0 +1,62 @@
+"""The published system's behaviour, switch by switch.
+
+A profile is no code path: it sets knobs of `base.py`, one row each below, with
+the value that reproduces the published system (defects included, where they
+change scores) and the value that we use instead, and why. Ask for it after a
+colon: --config=configs/qwen3_4b.py:reference. Facts: the published code and
+paper (arXiv 2509.25911).
+"""
+
+import dataclasses
+
+from ml_collections import config_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+  """The value of a knob in each profile, and why ours differs."""
+
+  default: object
+  reference: object
+  why: str
+
+
+SWITCHES = {
+  'prompt.profile': Switch(
+    'compact',
+    'reference',
+    'the released checkpoint knows one layout, in which contents may look like '
+    'other entries, and one call format, which repairs what was cut off',
+  ),
+  'memory.core_overflow': Switch(
+    'refuse', 'truncate', 'core loses its end and its line breaks silently'
+  ),
+  'memory.limit_tokenizer': Switch(
+    'run', 'o200k', 'a limit in tokens that the model does not see'
+  ),
+  'memory.entry_limit': Switch(
+    64, None, 'one entry may hold a whole chunk, and memory may not compress'
+  ),
+  'memory.allow_empty': Switch(
+    False, True, 'a call that stores nothing is paid as a success'
+  ),
+  'memory.delete_unknown': Switch(
+    False, True, 'deleting what is not there is paid as a success'
+  ),
+  'reader.idf': Switch(
+    'default', 'reference', 'in a tiny store Okapi ranks matches last'
+  ),
+}
+NAMES = ('default', 'reference')
+
+
+def apply(config: config_dict.ConfigDict, name: str) -> None:
+  """Sets every switch of `config` to its value in the profile `name`."""
+  if name not in NAMES:
+    raise ValueError(
+      f'Unknown profile {name!r} behind the config: use one of '
+      f'{", ".join(NAMES)}, or none.'
+    )
+  for key, switch in SWITCHES.items():
+    section, knob = key.split('.')
+    config[section][knob] = getattr(switch, name)

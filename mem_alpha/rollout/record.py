@@ -1,0 +1,29 @@
+"""What `turns/` keeps of a turn: the sampled response, or only what is lost.
+
+A text that the memory refused as TOO_LONG is in no memory, so it is written
+down for every turn; whole turns are written for some rollouts only. Prompts
+stay out: they quote the source.
+"""
+
+from mem_alpha import structs
+from mem_alpha.rollout import episode
+
+
+def too_long(turn: episode.Turn) -> list[str]:
+  """The texts that the memory refused as TOO_LONG."""
+  pairs = zip(turn.calls, turn.statuses)
+  return [c.content for c, s in pairs if s == structs.Status.TOO_LONG]
+
+
+def of_turn(turn: episode.Turn, *, whole: bool) -> dict | None:
+  """A line of `turns/`; None where there is nothing to keep."""
+  line = dict(chunk=turn.chunk, too_long=too_long(turn))
+  if not whole:
+    return line if line['too_long'] else None
+  return line | dict(
+    prompt_tokens=len(turn.prompt),
+    response=turn.text,
+    response_ids=list(turn.response.tokens),
+    finished=turn.response.finished,
+    statuses=[status.name for status in turn.statuses],
+  )

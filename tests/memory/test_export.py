@@ -1,0 +1,166 @@
+"""JSON out and in: text, ids, order and provenance come back."""
+
+import json
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from mem_alpha import structs
+from mem_alpha import text
+from mem_alpha.memory import content
+from mem_alpha.memory import export
+from mem_alpha.memory import ops
+from mem_alpha.memory import state
+
+CORE, SEMANTIC, EPISODIC = structs.Kind
+_, INSERT, UPDATE, DELETE = structs.Action
+TOKENIZER = text.train_bpe(['Mira lives in Oslo.'] * 5, vocab_size=300)
+OTHER = text.train_bpe(['Tom likes tea.'] * 5, vocab_size=280, name='other')
+SIZES = {'tokens': 2048, 'terms': 512, 'rows': 24}
+LIMITS = ops.Limits(core=None, allow_empty=True)
+
+
+def encode(call, terms):
+  action, kind, uid, content_ = call
+  return ops.EncodedCall(
+    action,
+    kind,
+    uid,
+    tuple(TOKENIZER.encode(content_)),
+    terms.encode(content_),
+  )
+
+
+def apply(turns, terms, memory_B=None, first=0):
+  if memory_B is None:
+    memory_B = state.empty_batch(1, **SIZES)
+  for chunk, calls in enumerate(turns, first):
+    ops_B = ops.pack([[encode(c, terms) for c in calls]], O=3, T=512, W=128)
+    memory_B, *_ = ops.apply_turn(memory_B, ops_B, chunk, limits=LIMITS)
+  return jax.device_get(memory_B)
+
+
+CALLS = st.tuples(
+  st.sampled_from([INSERT, INSERT, UPDATE, DELETE]),
+  st.sampled_from(structs.Kind),
+  st.integers(-1, 4),
+  st.text(st.characters(exclude_categories=['Cs']), max_size=8),
+)
+
+
+def rows(memory, tokenizer):
+  """What must come back: every version as text, and who closed it."""
+  return [
+    (row.kind, row.uid, tokenizer.decode(row.tokens), *row[3:], closed)
+    for row, closed in state.versions(memory)
+  ]
+
+
+@hypothesis.given(st.lists(st.lists(CALLS, max_size=3), max_size=5))
+@hypothesis.settings(max_examples=150)
+def test_what_is_exported_comes_back(turns):
+  terms = text.Terms()
+  memory = jax.tree.map(lambda x: x[0], apply(turns, terms))
+  source = export.to_json(memory, tokenizer=TOKENIZER)
+  for tokenizer in (TOKENIZER, OTHER):
+    made = export.from_json(
+      source, tokenizer=tokenizer, terms=terms, sizes=SIZES
+    )
+    assert rows(made, tokenizer) == rows(memory, TOKENIZER)
+    assert export.to_json(made, tokenizer=tokenizer) == source
+    assert int(made.next_entry) == int(memory.next_entry)
+  for chunk in range(len(turns)):
+    assert snapshot(made, chunk, OTHER) == snapshot(memory, chunk, TOKENIZER)
+
+
+def snapshot(memory, chunk, tokenizer):
+  memory_B = jax.tree.map(lambda x: np.asarray(x)[None], memory)
+  return [
+    row._replace(tokens=tokenizer.decode(row.tokens))
+    for row in state.snapshot(memory_B, chunk)[0]
+  ]
+
+
+def test_an_imported_memory_goes_on_as_the_exported_one():
+  terms = text.Terms()
+  first = [
+    [(INSERT, SEMANTIC, -1, 'Mira lives in Oslo.'), (UPDATE, CORE, -1, 'M.')],
+    [(UPDATE, SEMANTIC, 0, 'Mira moved.'), (INSERT, EPISODIC, -1, 'b a b')],
+  ]
+  then = [
+    [(INSERT, SEMANTIC, -1, 'Mira moved.'), (DELETE, EPISODIC, 1, '')],
+    [(INSERT, EPISODIC, -1, 'b a b'), (UPDATE, SEMANTIC, 0, 'x')],
+  ]
+  memory_B = apply(first, terms)
+  one = jax.tree.map(lambda x: x[0], memory_B)
+  source = export.to_json(one, tokenizer=TOKENIZER)
+  made = export.from_json(source, tokenizer=TOKENIZER, terms=terms, sizes=SIZES)
+  jax.tree.map(np.testing.assert_array_equal, made, one)
+  made_B = jax.tree.map(lambda x: jax.numpy.asarray(x)[None], made)
+  wanted = apply(then, terms, jax.tree.map(jax.numpy.array, memory_B), 2)
+  actual = apply(then, terms, made_B, 2)
+  jax.tree.map(np.testing.assert_array_equal, actual, wanted)
+
+
+@hypothesis.given(st.lists(st.integers(0, 2**31 - 1), max_size=9))
+def test_the_hash_of_the_host_is_that_of_the_device(tokens):
+  calls = [ops.EncodedCall(INSERT, SEMANTIC, tokens=(5,))]
+  calls.append(ops.EncodedCall(INSERT, SEMANTIC, tokens=tuple(tokens)))
+  packed = ops.pack([calls], O=2, T=10, W=1)
+  hashes = jax.jit(content.hashes)(jax.tree.map(lambda x: x[0], packed))
+  assert hashes.tolist() == [content.hash_of([5]), content.hash_of(tokens)]
+
+
+def document(**changes):
+  version = {
+    'kind': 'semantic', 'id': 'a0', 'text': 'Mira', 'created': 0,
+    'updated': 1, 'closed': None,
+  }  # fmt: skip
+  return {
+    'format': export.FORMAT,
+    'format_version': 1,
+    'next_id': 'a1',
+    'versions': [version | changes],
+  }
+
+
+def load(value):
+  source = value if isinstance(value, str) else json.dumps(value)
+  return export.from_json(
+    source, tokenizer=TOKENIZER, terms=text.Terms(), sizes=SIZES
+  )
+
+
+@pytest.mark.parametrize(
+  ('value', 'error'),
+  [
+    ('', 'no memory as JSON'),
+    ('[]', 'no memory as JSON'),
+    ({'format': 'x'}, 'no memory as JSON'),
+    (document() | {'format': 'x'}, 'another format'),
+    (document() | {'format_version': 2}, 'has format 2'),
+    (document() | {'next_id': '?'}, 'not the name'),
+    (document(extra=1), 'Version 0 .* keys'),
+    (document(kind='x'), 'Version 0'),
+    (document(id='a1'), 'not below next_id'),
+    (document(id=None), 'Version 0'),
+    (document(id=3), 'Version 0'),
+    (document(kind='core'), 'core has no id'),
+    (document(text=3), 'no string'),
+    (document(created=2), 'not in order'),
+    (document(closed=0), 'not in order'),
+    (document(created=True), 'not in order'),
+    (document(created=-1), 'not in order'),
+    (document(text='x' * 2999), 'needs .* tokens .* room for 2048'),
+    (
+      document() | {'versions': document()['versions'] * 2},
+      'Two versions of one entry are not closed',
+    ),
+  ],
+)
+def test_what_is_wrong_is_named(value, error):
+  with pytest.raises(ValueError, match=error):
+    load(value)

@@ -1,0 +1,182 @@
+"""Thousands of random sequences of calls against one dictionary per memory.
+
+The oracle keeps what a reader of the issue would: {id: text} for each kind, and
+how much room the versions take that are no longer said. Memories are as small
+as one entry or as large as none ever fills; between any two turns a compaction
+may come, which must change nothing but the room.
+"""
+
+import collections
+import functools
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from mem_alpha import structs
+from mem_alpha.memory import ops
+from mem_alpha.memory import state
+
+CORE, SEMANTIC, EPISODIC = structs.Kind
+NONE, INSERT, UPDATE, DELETE = structs.Action
+STATUS = structs.Status
+# The buffers hold any turn drawn: what they refuse is test_plan's business.
+B, ROOM = 16, {'O': 4, 'T': 24, 'W': 16}
+SIZES = {'tiny': (5, 4, 2), 'small': (24, 20, 7), 'large': (400, 400, 90)}
+LIMITS = ops.Limits(core=4, entry=5)
+KEEPING = ops.Limits(core=4, entry=5, keep_history=True)
+
+CALL = st.tuples(
+  st.sampled_from([INSERT, INSERT, INSERT, UPDATE, UPDATE, DELETE, NONE]),
+  st.sampled_from([SEMANTIC, SEMANTIC, EPISODIC, CORE]),
+  st.integers(-1, 6),  # id
+  st.lists(st.integers(1, 2), max_size=6).map(tuple),  # text
+  st.integers(0, 4),  # words
+)
+TURN = st.tuples(st.booleans(), st.lists(CALL, max_size=ROOM['O']))
+BATCH = st.lists(st.lists(TURN, max_size=7), min_size=B, max_size=B)
+seen = collections.Counter()
+
+
+class Plain:
+  """What one memory says, and the room that closed versions take."""
+
+  def __init__(self, sizes, limits):
+    self.sizes, self.limits = np.array(sizes), limits
+    self.said = {kind: {} for kind in structs.Kind}
+    self.closed = np.zeros(3, int)
+    self.next = 0
+
+  def turn(self, calls, chunk):
+    now = self._play(calls, chunk, drop=False)
+    compacted = self._play(calls, chunk, drop=not self.limits.keep_history)
+    outcome = compacted if now[0] != compacted[0] else now
+    statuses, uids, self.said, self.closed, self.next = outcome
+    return statuses, uids
+
+  def compact(self):
+    self.closed = np.zeros(3, int)
+
+  def _play(self, calls, chunk, *, drop):
+    said = {kind: dict(texts) for kind, texts in self.said.items()}
+    closed = np.zeros(3, int) if drop else self.closed
+    number, statuses, uids = self.next, [], []
+    for action, kind, uid, text, words in calls:
+      uid = structs.NO_ID if kind == CORE else uid
+      texts, old = said[kind], said[kind].get(uid)
+      size = np.array([len(text), words, 1])
+      left = [t[1] for k in said for u, t in said[k].items()]
+      room = self.sizes - closed - sum(left, np.zeros(3, int))
+      if drop and old and action == UPDATE:
+        room = room + old[1]
+      limit = self.limits.core if kind == CORE else self.limits.entry
+      if action == NONE:
+        status = STATUS.NONE
+      elif action == INSERT and kind == CORE:
+        status = STATUS.INVALID
+      elif action != DELETE and not text:
+        status = STATUS.EMPTY
+      elif action != DELETE and len(text) > limit:
+        status = STATUS.TOO_LONG
+      elif not old and (
+        action == DELETE or (action, kind != CORE) == (UPDATE, 1)
+      ):
+        status = STATUS.UNKNOWN_ID
+      elif action == INSERT and text in [t[0] for t in texts.values()]:
+        status = STATUS.DUPLICATE
+      elif action != DELETE and (size > room).any():
+        status = STATUS.FULL
+      else:
+        status = STATUS.OK
+      statuses.append(status)
+      if status == STATUS.OK:
+        if action == INSERT:
+          uid, number = number, number + 1
+        elif old and not drop:
+          closed = closed + old[1]
+        created = old[2] if old and action == UPDATE else chunk
+        if action == DELETE:
+          del texts[uid]
+        else:
+          texts[uid] = (text, size, created, chunk)
+      uids.append(uid if status == STATUS.OK else structs.NO_ID)
+    return statuses, uids, said, closed, number
+
+  def rows(self):
+    """(kind, id, text, created, updated) in the order of the entries."""
+    rows = [
+      (kind, uid, text, created, updated)
+      for kind, texts in self.said.items()
+      for uid, (text, _, created, updated) in texts.items()
+    ]
+    return sorted(rows, key=lambda row: row[1])
+
+
+def encode(call):
+  action, kind, uid, text, words = call
+  if action in (NONE, DELETE):
+    text, words = (), 0
+  return ops.EncodedCall(action, kind, uid, text, (7,) * words, len(text))
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def compact_some(memory_B, now_B):
+  def choose(new, old):
+    return jax.numpy.where(now_B.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+  return jax.tree.map(choose, jax.vmap(state.compact)(memory_B), memory_B)
+
+
+def check(batch, sizes, limits):
+  tokens, terms, rows = sizes
+  memory_B = state.empty_batch(B, tokens=tokens, terms=terms, rows=rows)
+  oracles = [Plain(sizes, limits) for _ in batch]
+  for chunk in range(max(map(len, batch))):
+    turns = [t[chunk] if chunk < len(t) else (False, []) for t in batch]
+    now_B = np.array([compact for compact, _ in turns])
+    if not limits.keep_history:
+      memory_B = compact_some(memory_B, now_B)
+    calls_B = [[encode(call) for call in calls] for _, calls in turns]
+    memory_B, status_BO, uid_BO = ops.apply_turn(
+      memory_B, ops.pack(calls_B, **ROOM), chunk, limits=limits
+    )
+    shown_B = state.snapshot(jax.device_get(memory_B))
+    for b, (oracle, (compact, calls)) in enumerate(zip(oracles, turns)):
+      if compact and not limits.keep_history:
+        oracle.compact()
+      statuses, uids = oracle.turn(calls, chunk)
+      n = len(calls)
+      assert status_BO[b, :n].tolist() == statuses
+      assert uid_BO[b, :n].tolist() == uids
+      assert [tuple(row[:5]) for row in shown_B[b]] == oracle.rows()
+      seen.update(statuses)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@hypothesis.given(BATCH)
+@hypothesis.settings(
+  max_examples=60, suppress_health_check=list(hypothesis.HealthCheck)
+)
+def test_a_dictionary_says_the_same(size, batch):
+  hypothesis.assume(any(batch))
+  check(batch, SIZES[size], LIMITS)
+
+
+@hypothesis.given(BATCH)
+@hypothesis.settings(
+  max_examples=30, suppress_health_check=list(hypothesis.HealthCheck)
+)
+def test_a_dictionary_that_forgets_nothing_says_the_same(batch):
+  hypothesis.assume(any(batch))
+  check(batch, SIZES['small'], KEEPING)
+
+
+def test_every_status_occurred():
+  """Runs after the others: 210 batches of 16 sequences."""
+  for status in (
+    STATUS.OK, STATUS.DUPLICATE, STATUS.UNKNOWN_ID, STATUS.FULL,
+    STATUS.TOO_LONG, STATUS.INVALID, STATUS.EMPTY, STATUS.NONE,
+  ):  # fmt: skip
+    assert seen[status] > 50, seen
