@@ -22,9 +22,9 @@ def get_config(arg=None):
   # Stored alike, so that nothing but their worth tells facts from small talk.
   config.warm.leave_out_fact, config.warm.store_small_talk = 0.4, 0.6
   config.warm.lr = 7e-3
-  config.grpo.steps = 14
+  config.grpo.steps = 20
   config.grpo.updates = 4
-  config.eval.every = 7
+  config.eval.every = 10
   config.grpo.lr = 1.5e-3
   config.grpo.evidence = 1.5
   config.grpo.fault = 0.05

@@ -4,8 +4,8 @@ r1 is one number for the twenty-odd calls of a rollout, so each is also praised
 and blamed for what the others did. Memory knows better: an answer names the
 entries that it came from, and an entry the call that wrote it. The reader is
 asked again: without the entry that an answer came from, then without the one
-behind it, and from core alone, after each call on it. Credits are then compared
-among the rollouts of a group, line of the chunk by line (`decisions`).
+behind it too, and from core alone, after each call on it. Credits are then
+compared among the rollouts of a group, line of the chunk by line (`decisions`).
 
 Evidence-anchored attribution as in Fine-Mem (arXiv 2601.08435), by what is lost
 without an entry instead of in equal parts, and down to the call. With removal
@@ -107,11 +107,13 @@ def entry_gains(
   """What the answers owe to each entry, per row, in units of r1.
 
   An answer's last source is taken away and the question is read again, up to
-  `depth` times: each source earns what the score lost by its removal. The gains
-  of a question sum to its score less the score of what is left, so an entry
-  that hides the right answer pays exactly what the hidden entry earns, whether
-  or not it is hidden. What a removal does to the ranks of other entries is not
-  seen where a search returns fewer than all of them.
+  `depth` times. What the score loses by a removal is earned by that entry and
+  by those taken away just before it without a change: any of them would have
+  done as well, so they share alike. Two entries that say the same earn the
+  same, and entries that hide the right answer pay what the hidden one earns,
+  whether or not it is hidden. The gains of a question sum to its score less the
+  score of what is left. What a removal does to the ranks of other entries is
+  not seen where a search returns fewer than all of them.
   """
   gains: list[dict[Source, float]] = [{} for _ in rollouts.instances]
   asked = [
@@ -135,9 +137,12 @@ def entry_gains(
     for a, (answer,) in zip(asked, found, strict=True):
       mark = score.of_answer(a.question, answer)
       count = len(rollouts.instances[a.row].questions)
-      own = gains[a.row]
-      source = a.removed[-1]
-      own[source] = own.get(source, 0.0) + (a.mark - mark) / count
+      a.alike.append(a.removed[-1])
+      if mark != a.mark:
+        own, share = gains[a.row], (a.mark - mark) / count / len(a.alike)
+        for source in a.alike:
+          own[source] = own.get(source, 0.0) + share
+        a.alike.clear()
       a.answer, a.mark = answer, mark
   return gains
 
@@ -151,6 +156,7 @@ class _Asked:
   answer: structs.Answer
   mark: float
   removed: list[Source] = dataclasses.field(default_factory=list)
+  alike: list[Source] = dataclasses.field(default_factory=list)  # no change yet
 
 
 def _without(memories: base.Memories, asked: Sequence[_Asked]) -> base.Memories:

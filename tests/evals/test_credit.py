@@ -55,27 +55,22 @@ def test_a_decision_is_what_was_done_with_a_line():
   assert worth_U.sum() == pytest.approx(0.25 - 0.5 + 0.125 - 0.25 + 1)
 
 
-def test_gains_of_entries_hidden_or_not():
-  def entry(uid, text):
-    return structs.Entry(structs.Kind.SEMANTIC, uid, text, 0, 0, uid, 5)
+def entry(uid, text):
+  return structs.Entry(structs.Kind.SEMANTIC, uid, text, 0, 0, uid, 5)
 
-  kept = [
-    entry(0, 'Bo is the uncle of Ann.'),
-    entry(1, 'Maybe Cy is the uncle of Ann.'),
-    entry(2, 'Oslo is the town of Bo.'),
-  ]
+
+def finished(kept, asked):
+  """One rollout that stored `kept` and was asked {question: answer}."""
   questions = tuple(
     structs.Question(text, (answer,), 'a', 'exact')
-    for text, answer in (
-      ('What is the uncle of Ann?', 'Bo'),
-      ('What is the town of Bo?', 'Oslo'),
-    )
+    for text, answer in asked.items()
   )
   memories = base.Memories(
     [''], lambda queries: [[list(kept) for _ in row] for row in queries]
   )
-  reader = lexical.Lexical()
-  rollouts = episode.Rollouts(
+  answers = lexical.Lexical()(memories, [list(asked)])
+  marks = [score.of_answer(q, a) for q, a in zip(questions, answers[0])]
+  return episode.Rollouts(
     instances=[structs.Instance('x', 'made', (), questions)],
     turns=[[]],
     entries=[kept],
@@ -83,11 +78,44 @@ def test_gains_of_entries_hidden_or_not():
     memory_tokens=[15],
     chunk_tokens=[15],
     memories=memories,
-    answers=reader(memories, [[q.text for q in questions]]),
-    scores=[[0.0, 1.0]],
+    answers=answers,
+    scores=[marks],
     history=[],
   )
+
+
+FACT, TOWN = 'Bo is the uncle of Ann.', 'Oslo is the town of Bo.'
+GUESSES = 'Maybe Cy is the uncle of Ann.', 'Perhaps Di is the uncle of Ann.'
+UNCLE = 'What is the uncle of Ann?'
+
+
+@pytest.mark.parametrize(
+  'texts, wanted',
+  [
+    ((FACT,), [1]),
+    ((FACT, FACT), [0.5, 0.5]),  # either would have done
+    ((FACT, TOWN, FACT, FACT), [1 / 3, 0, 1 / 3, 1 / 3]),
+    ((FACT, GUESSES[0]), [1, -1]),  # hidden, and still worth what it is alone
+    ((GUESSES[0], FACT), [0, 1]),  # the guess hides nothing
+    ((FACT, *GUESSES), [1, -0.5, -0.5]),
+    ((FACT, GUESSES[0], FACT), [1, -1, 1]),  # each removal changes the answer
+    (GUESSES, [0, 0]),
+  ],
+)
+def test_gains_of_a_question(texts, wanted):
+  kept = [entry(uid, text) for uid, text in enumerate(texts)]
+  rollouts = finished(kept, {UNCLE: 'Bo'})
+  (gains,) = credit.entry_gains(rollouts, lexical.Lexical())
+  found = [gains.get((e.kind, e.uid), 0) for e in kept]
+  assert found == pytest.approx(wanted)
+  assert sum(found) == pytest.approx(rollouts.scores[0][0])
+
+
+def test_gains_of_entries_hidden_or_not():
+  kept = [entry(0, FACT), entry(1, GUESSES[0]), entry(2, TOWN)]
+  rollouts = finished(kept, {UNCLE: 'Bo', 'What is the town of Bo?': 'Oslo'})
   assert rollouts.answers[0][0].text == 'Maybe Cy'
+  reader = lexical.Lexical()
   (gains,) = credit.entry_gains(rollouts, reader)
   # The guess hides the fact, which earns what it would earn alone.
   keys = [(structs.Kind.SEMANTIC, uid) for uid in range(3)]
