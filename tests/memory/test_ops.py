@@ -138,10 +138,7 @@ def fits_buffers(calls):
 
 
 def second_verdict(call, peers, found, stay, fits, limits):
-  """What the memory says; `stay`: the versions that take room beside it.
-
-  `fits`: whether the buffers of the turn hold the content.
-  """
+  """What the memory says; `stay`: the versions that take room beside it."""
   creates = call.action == INSERT or (call.action, call.kind) == (UPDATE, CORE)
   creates |= call.action == DELETE and limits.delete_unknown
   if not found and not creates:
