@@ -101,10 +101,15 @@ def finish(
     logging.info('Evaluating %s on %d test instances.', system, len(test))
     found[system] = parts.evaluate(test, writer)
     rows[system] = found[system].row
-    files.write_text(
-      parts.workdir / 'eval' / f'{system}.jsonl',
-      ''.join(json.dumps(p) + '\n' for p in found[system].predictions),
-    )
+    for name, lines in (
+      (system, found[system].predictions),
+      (f'{system}_memories', found[system].memories),
+      (f'{system}_turns', found[system].turns),
+    ):
+      files.write_text(
+        parts.workdir / 'eval' / f'{name}.jsonl',
+        ''.join(json.dumps(line) + '\n' for line in lines),
+      )
   report.write(
     parts.workdir / 'report.html',
     title=f'mem_alpha: {parts.workdir.name}',

@@ -99,7 +99,11 @@ def test_a_run_leaves_what_the_readme_says(unbroken):
     ].keys()
   assert summary['no_memory']['mean'] == 0 < summary['perfect']['mean']
   assert summary['seed'] == 0
-  assert {f'eval/{system}.jsonl' for system in SYSTEMS} < files.keys()
+  for system in SYSTEMS:
+    wanted = {f'eval/{system}{x}.jsonl' for x in ('', '_memories', '_turns')}
+    assert wanted < files.keys()
+  for line in files['eval/perfect_memories.jsonl'].splitlines():
+    assert json.loads(line)['versions']
   assert {'turns/step_00000007.jsonl', 'turns/step_00000008.jsonl'} < set(files)
   html = (unbroken / 'report.html').read_text()
   assert 'validity' in html.lower() or 'valid' in html.lower()

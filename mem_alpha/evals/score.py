@@ -12,6 +12,7 @@ import numpy as np
 from mem_alpha import structs
 from mem_alpha.agent import parser
 from mem_alpha.evals import summary
+from mem_alpha.memory import export
 from mem_alpha.rewards import answer as answer_reward
 from mem_alpha.rewards import calls as calls_reward
 from mem_alpha.rewards import compression as compression_reward
@@ -21,6 +22,7 @@ from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import reading
+from mem_alpha.rollout import record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +167,8 @@ class Evaluation:
 
   records: list[summary.Record]
   predictions: list[dict]  # one per question, plain JSON
+  memories: list[dict]  # one per instance: memory/export.py
+  turns: list[dict]  # one per chunk: rollout/record.py
 
   @property
   def row(self) -> dict[str, float]:
@@ -181,31 +185,37 @@ def evaluate(
 
   A batch is sampled while the questions of the one before it are answered.
   """
-  evaluation = Evaluation([], [])
+  evaluation = Evaluation([], [], [], [])
   before = None
   for start in range(0, len(instances), runner.batch):
     part = instances[start : start + runner.batch]
     finish = runner.start(part, writer, panel)
     if before:
-      _add(evaluation, before())
+      _add(evaluation, before(), runner.tokenizer)
     before = finish
   if before:
-    _add(evaluation, before())
+    _add(evaluation, before(), runner.tokenizer)
   return evaluation
 
 
-def _add(evaluation: Evaluation, rollouts: episode.Rollouts) -> None:
+def _add(evaluation: Evaluation, rollouts: episode.Rollouts, tokenizer) -> None:
   evaluation.records.extend(records(rollouts))
   for row, instance in enumerate(rollouts.instances):
     if instance is None:
       continue
+    name = dict(instance_id=instance.instance_id)
+    stored = export.to_plain(rollouts.stored[row], tokenizer=tokenizer)
+    evaluation.memories.append(name | stored)
+    evaluation.turns.extend(
+      name | record.of_turn(turn, whole=True) for turn in rollouts.turns[row]
+    )
     for question, answer, value in zip(
       instance.questions, rollouts.answers[row], answers(rollouts, row)
     ):
       failed = {'failed': answer.failed} if answer.failed else {}
       evaluation.predictions.append(
-        dict(
-          instance_id=instance.instance_id,
+        name
+        | dict(
           kind=question.kind,
           question=question.text,
           answer=answer.text,

@@ -30,6 +30,12 @@ _KEYS = {'kind', 'id', 'text', 'created', 'updated', 'closed'}
 
 def to_json(memory: state.Memory, *, tokenizer: text.Tokenizer) -> str:
   """The versions of one memory (no batch axis), on the host."""
+  value = to_plain(memory, tokenizer=tokenizer)
+  return json.dumps(value, ensure_ascii=False, indent=1) + '\n'
+
+
+def to_plain(memory: state.Memory, *, tokenizer: text.Tokenizer) -> dict:
+  """What `to_json` writes, before it is text."""
   versions = [
     {
       'kind': row.kind.name.lower(),
@@ -41,13 +47,12 @@ def to_json(memory: state.Memory, *, tokenizer: text.Tokenizer) -> str:
     }
     for row, closed in state.versions(memory)
   ]
-  value = {
+  return {
     'format': FORMAT,
     'format_version': FORMAT_VERSION,
     'next_id': render.uid_to_text(int(memory.next_entry)),
     'versions': versions,
   }
-  return json.dumps(value, ensure_ascii=False, indent=1) + '\n'
 
 
 def from_json(

@@ -102,7 +102,8 @@ class Rollouts:
 
   instances: list[structs.Instance | None]
   turns: list[list[Turn]]  # per row, per chunk
-  entries: list[list[structs.Entry]]  # final memory
+  stored: list[memory_state.Memory]  # final, on the host
+  entries: list[list[structs.Entry]]  # what they say
   cores: list[str]
   memory_tokens: list[int]
   chunk_tokens: list[int]
@@ -161,7 +162,8 @@ class Runner:
       if done or last:
         # The next turn overwrites what it is given.
         kept = memory if last else jax.tree.map(jnp.copy, memory)
-        rows = self._rows(kept)
+        final = jax.device_get(kept)
+        rows = memory_state.snapshot(final)
         entries = [self._entries(r) for r in rows]
         memories = self._memories(kept, entries)
         asked.read(done, memories, instances)
@@ -171,6 +173,10 @@ class Runner:
       return Rollouts(
         instances=instances,
         turns=turns,
+        stored=[
+          jax.tree.map(lambda x, i=i: x[i], final)
+          for i in range(len(instances))
+        ],
         entries=entries,
         cores=list(memories.cores),
         memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],

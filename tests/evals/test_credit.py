@@ -73,6 +73,7 @@ def finished(kept, asked):
   return episode.Rollouts(
     instances=[structs.Instance('x', 'made', (), questions)],
     turns=[[]],
+    stored=[],
     entries=[kept],
     cores=[''],
     memory_tokens=[15],

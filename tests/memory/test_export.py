@@ -1,6 +1,7 @@
 """JSON out and in: text, ids, order and provenance come back."""
 
 import json
+import pathlib
 
 import hypothesis
 import jax
@@ -164,3 +165,16 @@ def load(value):
 def test_what_is_wrong_is_named(value, error):
   with pytest.raises(ValueError, match=error):
     load(value)
+
+
+def test_the_readme_shows_a_memory_without_a_model(
+  tmp_path, monkeypatch, capsys
+):
+  readme = pathlib.Path(__file__).parents[2] / 'README.md'
+  block = readme.read_text(encoding='utf-8').split('<!-- own-memory -->')[1]
+  monkeypatch.chdir(tmp_path)
+  exec(block.split('```python\n')[1].split('```')[0], {})
+  said = capsys.readouterr().out
+  assert 'Mira lives in Oslo.\n' in said
+  (version,) = json.loads(said[said.index('{') :])['versions']
+  assert (version['id'], version['text']) == ('a0', 'Mira lives in Oslo.')
