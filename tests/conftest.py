@@ -34,6 +34,8 @@ def pytest_configure(config):
     folder = config.cache.mkdir('jax')  # .pytest_cache/d/jax
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    # A cache with a limit is locked: no worker reads what another half wrote.
+    jax.config.update('jax_compilation_cache_max_size', 1 << 32)
 
 
 def pytest_unconfigure(config):
