@@ -46,6 +46,42 @@ SWITCHES = {
   'reader.idf': Switch(
     'default', 'reference', 'in a tiny store Okapi ranks matches last'
   ),
+  'reader.order': Switch(
+    'insertion',
+    'rank',
+    'questions of one memory share no beginning of a prompt',
+  ),
+  'reader.temperature': Switch(
+    0.0, 0.7, 'the same memory gets another score each time'
+  ),
+  'reader.thinking': Switch(
+    None, False, 'a server without that switch may refuse the request'
+  ),
+  'reader.max_new_tokens': Switch(64, 2048, 'answers are a few words'),
+  'judge.chunk': Switch(
+    True, False, 'what the chunk does not say can still be judged valid'
+  ),
+  'reward.scores': Switch(
+    'default', 'reference', 'right answers score 0, see rewards/published.py'
+  ),
+  'reward.skipped': Switch(
+    'failed', 'published', 'a content can forge the mark of a skipped call'
+  ),
+  'reward.unknown_delete': Switch(
+    False, True, 'deleting what is not there is paid as a success'
+  ),
+  'reward.truncated': Switch(
+    False, True, 'a call that the length limit cut off is paid as a success'
+  ),
+  'reward.done': Switch(
+    1.0, 0.0, 'rightly storing nothing is punished like garbage'
+  ),
+  'reward.published_content': Switch(
+    False, True, 'a delete counts as an invalid content'
+  ),
+  'reward.tokenizer': Switch(
+    'run', 'o200k', 'memory is paid for in tokens that the model does not see'
+  ),
 }
 NAMES = ('default', 'reference')
 

@@ -31,7 +31,7 @@ def pytest_configure(config):
   # Tests capture stderr; the real one must be kept for the last words.
   config.stash[_STDERR] = os.dup(2)
   if config.pluginmanager.hasplugin('cacheprovider'):
-    folder = config.cache.mkdir('jax')  # .pytest_cache/d/jax
+    folder = config.cache.mkdir('xla')  # .pytest_cache/d/xla
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
     # A cache with a limit is locked: no worker reads what another half wrote.

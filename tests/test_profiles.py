@@ -5,16 +5,23 @@ one episode; what follows must differ in the way that the table says.
 """
 
 import json
+import pathlib
+import tempfile
 
 import pytest
 
 from configs import base
 from configs import profiles
 from mem_alpha import build
+from mem_alpha import build_panel
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.agent import reference
 from mem_alpha.agent import tools
+from mem_alpha.evals import score
+from mem_alpha.readers import base as base_reader
+from mem_alpha.rewards import calls as calls_reward
+from mem_alpha.rewards import compression
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import reading
 from mem_alpha.rollout import record
@@ -55,8 +62,8 @@ def written(config, call):
   )
 
 
-def play(config, *calls, queries=()):
-  """One chunk, these calls; returns the turn, the entries and the hits."""
+def roll_out(config, *calls, queries=()):
+  """One chunk, these calls; returns the rollouts and the hits."""
   found = []
 
   def writer(prompts, contexts, chunk):
@@ -74,8 +81,43 @@ def play(config, *calls, queries=()):
   asked = tuple(structs.Question(q, ('x',), 'k', 'exact') for q in queries)
   instance = structs.Instance('i', 's', ('A chunk.',), asked)
   runner = episode.Runner(build.episode_spec(config, VOCAB), VOCAB, batch=1)
-  rollouts = runner.run([instance], writer, reading.Panel(reader))
+  return runner.run([instance], writer, reading.Panel(reader)), found
+
+
+def play(config, *calls, queries=()):
+  """The turn, the entries and the hits."""
+  rollouts, found = roll_out(config, *calls, queries=queries)
   return rollouts.turns[0][0], rollouts.entries[0], found
+
+
+def rewarded(config, *calls):
+  """The reward of one turn and its parts."""
+  rollouts, _ = roll_out(config, *calls, queries=['tea'])
+  _, rewards = score.rewards(
+    rollouts, build.weights(config), build_panel.rules(config)
+  )
+  return rewards
+
+
+def share(config, calls, statuses, *, done=False):
+  """r2 of a turn."""
+  rules = build_panel.rules(config).calls
+  return calls_reward.reward(calls, statuses, done=done, rules=rules)
+
+
+def panel(config):
+  """Who would be asked, at a server that nobody asks."""
+  config.reader.name = config.judge.name = 'endpoint'
+  config.judge.content = True
+  config.endpoint.url, config.endpoint.model = 'http://localhost:9/v1', 'm'
+  with tempfile.TemporaryDirectory() as folder:
+    return build_panel.panel(config, VOCAB, pathlib.Path(folder))
+
+
+def request(config):
+  """What the reader would send."""
+  model = panel(config).reader.model
+  return model.spec.request(base_reader.Prompt('A memory.', 'A question?'))
 
 
 def insert(content):
@@ -142,7 +184,52 @@ def matches_rank_last(config):
   return ranked[0] == 'tea cup'
 
 
+def best_is_shown_first(config):
+  entries = [
+    structs.Entry(SEMANTIC, uid, text, 0, 0, uid)
+    for uid, text in ((2, 'best'), (1, 'worst'))
+  ]
+  _, shown = panel(config).reader.layout.fit('Which?', '', entries)
+  return [entry.text for entry in shown] == ['best', 'worst']
+
+
+def part_of_a_word_is_a_keyword(config):
+  question = structs.Question('?', ('age',), 'k', 'keywords')
+  marked = panel(config).marker([[question]], [[structs.Answer('a village')]])
+  return marked == [[1.0]]
+
+
+def deletes_are_invalid_contents(config):
+  calls = insert('A chunk.'), structs.Call(DELETE, SEMANTIC, 0)
+  return rewarded(config, *calls).content_B == [0.5]
+
+
+def memory_is_counted_in_o200k(config):
+  content = 'internationalization'
+  count = compression.counter('o200k')
+  r3 = 1 - count(content) / count('A chunk.')
+  return rewarded(config, insert(content)).compression_B == [r3]
+
+
 EFFECTS = {
+  'reader.order': best_is_shown_first,
+  'reader.temperature': lambda c: request(c)['temperature'] == 0.7,
+  'reader.thinking': lambda c: 'chat_template_kwargs' in request(c),
+  'reader.max_new_tokens': lambda c: request(c)['max_tokens'] == 2048,
+  'judge.chunk': lambda c: not panel(c).judge.sees_chunk,
+  'reward.scores': part_of_a_word_is_a_keyword,
+  'reward.skipped': lambda c: (
+    share(c, [insert("{'status': 'skipped'}")], [STATUS.OK]) == 0
+  ),
+  'reward.unknown_delete': lambda c: (
+    share(c, [structs.Call(DELETE, SEMANTIC, 7)], [STATUS.UNKNOWN_ID]) == 1
+  ),
+  'reward.truncated': lambda c: (
+    share(c, [insert('Mi')], [STATUS.TRUNCATED]) == 1
+  ),
+  'reward.done': lambda c: share(c, [], [], done=True) == 0,
+  'reward.published_content': deletes_are_invalid_contents,
+  'reward.tokenizer': memory_is_counted_in_o200k,
   'prompt.profile': profile_changes,
   'memory.core_overflow': core_is_cut,
   'memory.limit_tokenizer': o200k_counts,
