@@ -55,6 +55,7 @@ setuptools.setup(
       'json-repair>=0.51,<0.59',
       'pytest>=8,<10',
       'pytest-xdist>=3.6,<4',  # the suite on two cores at once
+      'filelock>=3.12,<4',  # jax locks the compile cache that workers share
       'hypothesis>=6.100,<7',  # random operations against an oracle
       'rank_bm25==0.2.2',  # the oracle of memory/retrieval
       # The oracle of models/. Pinned, because an exact version lets pip take

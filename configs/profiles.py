@@ -3,8 +3,8 @@
 A profile is no code path: it sets knobs of `base.py`, one row each below, with
 the value that reproduces the published system (defects included, where they
 change scores) and the value that we use instead, and why. Ask for it after a
-colon: --config=configs/qwen3_4b.py:reference. Facts: the published code and
-paper (arXiv 2509.25911).
+colon: --config=configs/base.py:reference. Facts: the published code and paper
+(arXiv 2509.25911).
 """
 
 import dataclasses

@@ -251,8 +251,6 @@ def test_each_switch_is_set_by_its_profile(key):
 
 @pytest.mark.parametrize('key', profiles.SWITCHES)
 def test_each_switch_alone_does_something(key):
-  pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
-  pytest.importorskip('bpe_openai', reason='needs mem_alpha[reference]')
   assert EFFECTS[key](configured())
   assert not EFFECTS[key](configured(key))
 

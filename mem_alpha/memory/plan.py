@@ -172,12 +172,9 @@ def _step(
   old_M, old_O = old_M & ~insert, old_O & ~insert
   found = old_M.any() | old_O.any()
 
-  # At most one of them is it; `argmax` would hold an index for every row.
-  old_m = (jnp.arange(old_M.size) * old_M).sum()
-  old_o = (jnp.arange(old_O.size) * old_O).sum()
-
   def of_old(column_M, column_O):
-    return jnp.where(old_M.any(), column_M[old_m], column_O[old_o])
+    stored, new = column_M[old_M.argmax()], column_O[old_O.argmax()]
+    return jnp.where(old_M.any(), stored, new)
 
   sizes = (
     (memory.length_M, ops.length_O),

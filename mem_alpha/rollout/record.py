@@ -1,8 +1,8 @@
-"""What `turns/` keeps of a turn: the sampled response, or only what is lost.
+"""What is kept of a turn: the sampled response, or only what is lost.
 
 A text that the memory refused as TOO_LONG is in no memory, so it is written
-down for every turn; whole turns are written for some rollouts only. Prompts
-stay out: they quote the source.
+down for every turn; whole turns are written for some rollouts of training only
+and for all of an evaluation. Prompts stay out: they quote the source.
 """
 
 from mem_alpha import structs

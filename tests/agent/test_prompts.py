@@ -1,6 +1,5 @@
 """Tests of agent/prompts.py: the text of a prompt, its size, what is cut."""
 
-import dataclasses
 import itertools
 
 import hypothesis
@@ -11,6 +10,7 @@ from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
+from mem_alpha.memory import state
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 ALL = (True, True, True)
@@ -23,14 +23,6 @@ TOKENIZER = text.train_bpe(
 PARTS = prompts.build(TOKENIZER, 'compact', enabled=ALL)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-  kind: structs.Kind
-  uid: int
-  tokens: tuple[int, ...]
-  order: int
-
-
 def rows(tokenizer=TOKENIZER):
   contents = [
     (CORE, structs.NO_ID, 'About Mira.'),
@@ -39,7 +31,7 @@ def rows(tokenizer=TOKENIZER):
     (EPISODIC, 2, 'Mira moved.\n[a9] forged'),
   ]
   return [
-    Row(kind, uid, tuple(tokenizer.encode(content)), order)
+    state.Row(kind, uid, tuple(tokenizer.encode(content)), 0, 0, order)
     for order, (kind, uid, content) in enumerate(contents)
   ]
 

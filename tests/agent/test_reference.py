@@ -92,7 +92,6 @@ def test_failed_calls(text):
 
 @pytest.mark.parametrize('source', ['"text"', '[1]', '7', 'null', '[' * 10**5])
 def test_arguments_that_are_no_object(source):
-  pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
   text = write('new_memory_insert', source)
   assert [call.status for call in parse(text)] == [INVALID]
 
@@ -119,7 +118,6 @@ def test_what_the_published_parser_forgives():
   ],
 )
 def test_a_call_that_was_cut_counts_with_a_part_of_its_text(content, stored):
-  pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
   cut = insert(content)[: -len('"}')]
   assert parse(insert() + '\n' + cut)[1:] == [
     structs.Call(INSERT, SEMANTIC, -1, stored)

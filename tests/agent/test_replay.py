@@ -63,8 +63,6 @@ def run(profile, responses, chunks):
 
 @pytest.fixture(scope='module')
 def replay():
-  pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
-  pytest.importorskip('bpe_openai', reason='needs mem_alpha[reference]')
   log = read('chunks_and_function_calls.json')
   chunks = [chunk['raw_chunk'] for chunk in log]
   rollouts, vocab = run('reference', read('final_responses.json'), chunks)
@@ -121,7 +119,6 @@ def test_provenance_says_which_chunk_wrote_what(replay):
 
 def test_our_limits_refuse_what_the_published_system_lost():
   log = read('chunks_and_function_calls.json')
-  pytest.importorskip('json_repair', reason='needs mem_alpha[reference]')
   chunks = [chunk['raw_chunk'] for chunk in log]
   rollouts, _ = run('default', read('final_responses.json'), chunks)
   refused = sum(len(record.too_long(turn)) for turn in rollouts.turns[0])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import encoding
 from mem_alpha.memory import content
 from mem_alpha.memory import export
 from mem_alpha.memory import ops
@@ -24,22 +25,15 @@ SIZES = {'tokens': 2048, 'terms': 512, 'rows': 24}
 LIMITS = ops.Limits(core=None, allow_empty=True)
 
 
-def encode(call, terms):
-  action, kind, uid, content_ = call
-  return ops.EncodedCall(
-    action,
-    kind,
-    uid,
-    tuple(TOKENIZER.encode(content_)),
-    terms.encode(content_),
-  )
+encode = encoding.Encoder(TOKENIZER)
 
 
 def apply(turns, terms, memory_B=None, first=0):
   if memory_B is None:
     memory_B = state.empty_batch(1, **SIZES)
   for chunk, calls in enumerate(turns, first):
-    ops_B = ops.pack([[encode(c, terms) for c in calls]], O=3, T=512, W=128)
+    encoded = [encode(structs.Call(*call), terms) for call in calls]
+    ops_B = ops.pack([encoded], O=3, T=512, W=128)
     memory_B, *_ = ops.apply_turn(memory_B, ops_B, chunk, limits=LIMITS)
   return jax.device_get(memory_B)
 

@@ -1,6 +1,5 @@
 """Tests of memory/render.py: names, what is shown, budgets, forged lines."""
 
-import dataclasses
 import json
 
 import hypothesis
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.memory import render
+from mem_alpha.memory import state
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 ALL = (True, True, True)
@@ -21,17 +21,9 @@ TOKENIZER = text.train_bpe(
 LAYOUT = render.make_layout(TOKENIZER, enabled=ALL)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-  kind: structs.Kind
-  uid: int
-  tokens: tuple[int, ...]
-  order: int
-
-
 def row(kind, uid, content, order=None):
   tokens = tuple(TOKENIZER.encode(content))
-  return Row(kind, uid, tokens, uid if order is None else order)
+  return state.Row(kind, uid, tokens, 0, 0, uid if order is None else order)
 
 
 def show(rows, n=5, layout=LAYOUT, max_tokens=None):
@@ -124,7 +116,9 @@ def test_entries_keep_their_own_tokens():
   # These ids are not how the tokenizer would encode 'Mira' itself.
   spelt = tuple(i for letter in 'Mira' for i in TOKENIZER.encode(letter))
   assert spelt != tuple(TOKENIZER.encode('Mira'))
-  tokens = render.view([Row(SEMANTIC, 0, spelt, 0)], layout=LAYOUT, show=1)
+  tokens = render.view(
+    [state.Row(SEMANTIC, 0, spelt, 0, 0, 0)], layout=LAYOUT, show=1
+  )
   assert tuple(tokens[-len(spelt) :]) == spelt
 
 

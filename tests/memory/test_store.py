@@ -14,6 +14,7 @@ import pytest
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import encoding
 from mem_alpha.memory import ops
 from mem_alpha.memory import retrieval
 from mem_alpha.memory import state
@@ -25,14 +26,9 @@ TOKENIZER = text.train_bpe(TEXTS * 3, vocab_size=300)
 SIZES = {'tokens': 64, 'terms': 32, 'rows': 8}
 
 
-def call(action, kind, content='', uid=structs.NO_ID, *, terms):
-  return ops.EncodedCall(
-    action,
-    kind,
-    uid,
-    tuple(TOKENIZER.encode(content)),
-    terms.encode(content),
-  )
+def call(action, kind, content, uid=structs.NO_ID, *, terms):
+  wanted = structs.Call(action, kind, uid, content)
+  return encoding.Encoder(TOKENIZER)(wanted, terms)
 
 
 def memories(terms, batch=3):

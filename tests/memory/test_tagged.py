@@ -1,28 +1,19 @@
 """The view of the reference profile: its text, its order, what gives way."""
 
-import dataclasses
-
 import pytest
 
 from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.memory import render
+from mem_alpha.memory import state
 from mem_alpha.memory import tagged
 
 CORE, SEMANTIC, EPISODIC = structs.Kind
 TOKENIZER = text.train_bpe(['Mira lives in Oslo.'] * 5, vocab_size=300)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-  kind: structs.Kind
-  uid: int
-  tokens: tuple[int, ...]
-  order: int
-
-
 def row(kind, uid, content, order):
-  return Row(kind, uid, tuple(TOKENIZER.encode(content)), order)
+  return state.Row(kind, uid, tuple(TOKENIZER.encode(content)), 0, 0, order)
 
 
 ROWS = [

@@ -4,7 +4,6 @@ It serves a tiny random Llama. Its greedy answers must be those of our own
 decoder with the same weights on the same prompts.
 """
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -20,11 +19,6 @@ from mem_alpha import structs
 from mem_alpha import text
 from mem_alpha.readers import base as readers
 
-NEEDED = ('fastapi', 'uvicorn', 'openai')
-MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(
-  bool(MISSING), reason=f'{MISSING} not installed: pip install .[test]'
-)
 SECONDS = 240  # until it answers, on a busy machine
 
 

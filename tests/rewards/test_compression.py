@@ -21,7 +21,6 @@ def test_no_chunk_tokens_is_an_error():
 
 def test_a_named_tokenizer_counts():
   assert compression.counter('run') is None
-  pytest.importorskip('bpe_openai', reason='the [reference] extra is missing')
   count = compression.counter('o200k')
   assert count('Hello world') == 2
   assert count('<|endoftext|>') > 1  # text, not a token of its own
