@@ -9,7 +9,6 @@ An answer counts as coming from the shown entries that hold it word for word, or
 from all that were shown where none does.
 """
 
-import functools
 import re
 from collections.abc import Sequence
 
@@ -37,6 +36,7 @@ class Asking:
     """One answer per question; one that failed says why."""
     found = memories.search(queries)
     answers: dict[tuple[int, int], structs.Answer] = {}
+    words = _Words()
     open_ = [(m, q) for m, row in enumerate(queries) for q in range(len(row))]
     for turn in range(self.rounds + 1):
       may_search = turn < self.rounds
@@ -54,7 +54,7 @@ class Asking:
           searches[place] = wanted[1]
         else:
           core = memories.cores[place[0]]
-          answers[place] = _answer(completion, core, shown)
+          answers[place] = _answer(completion, core, shown, words)
       if not searches:
         break
       self._search(memories, found, searches)
@@ -77,16 +77,19 @@ class Asking:
 
 
 def _answer(
-  completion: base.Completion, core: str, shown: Sequence[structs.Entry]
+  completion: base.Completion,
+  core: str,
+  shown: Sequence[structs.Entry],
+  words: '_Words',
 ) -> structs.Answer:
   if completion.failed:
     return structs.Answer('', failed=completion.failed)
   text = completion.text.strip()
   if text.lower().strip('. ') == _UNKNOWN:
     return structs.Answer('')
-  said = _words(text)
-  parts = [e for e in shown if said in _words(e.text)] if said.strip() else []
-  in_core = bool(said.strip()) and said in _words(core)
+  said = words[text]
+  parts = [e for e in shown if said in words[e.text]] if said.strip() else []
+  in_core = bool(said.strip()) and said in words[core]
   if not parts and not in_core:
     parts, in_core = shown, bool(core)
   sources = [(e.kind, e.uid) for e in parts]
@@ -94,7 +97,13 @@ def _answer(
   return structs.Answer(text, tuple(sources))
 
 
-@functools.lru_cache(1 << 16)
-def _words(text: str) -> str:
-  """Lower-case words, each between spaces: a word in it is a whole word."""
-  return f' {" ".join(_WORD.findall(text.lower()))} '
+class _Words(dict):
+  """The words of each text that was asked for, worked out once.
+
+  Lower case, each between spaces: a word in it is a whole word.
+  """
+
+  def __missing__(self, text: str) -> str:
+    words = f' {" ".join(_WORD.findall(text.lower()))} '
+    self[text] = words
+    return words

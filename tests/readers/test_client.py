@@ -242,6 +242,26 @@ def test_the_key_goes_into_a_header_and_nowhere_else(
     assert key.encode() not in path.read_bytes()
 
 
+def test_the_environment_names_a_proxy_and_netrc_no_key(
+  server, connect, tmp_path, monkeypatch
+):
+  netrc = tmp_path / 'netrc'
+  netrc.write_text('machine models.example login me password pw')
+  netrc.chmod(0o600)
+  monkeypatch.setenv('NETRC', str(netrc))
+  monkeypatch.setenv('http_proxy', f'http://127.0.0.1:{server.port}')
+  monkeypatch.setenv('no_proxy', 'localhost,inside.example')
+  outside = connect(url='http://models.example/v1')
+  assert ask(outside, 'a') == ['Oslo']
+  path, headers, _ = server.requests[0]
+  assert path.startswith('http://models.example/v1')  # as a proxy is asked
+  assert 'Authorization' not in headers
+  (failed,) = connect(url='http://inside.example/v1', attempts=1).ask(
+    PATH, [{'q': 'b'}]
+  )
+  assert failed.failed and len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
   'url, message',
   [
