@@ -11,6 +11,9 @@ import os
 # Eight devices wait for each other in a collective. XLA sizes its thread pool
 # by this variable, else by the cores: with two of them that is a deadlock.
 os.environ.setdefault('NPROC', '16')
+# Shapes are tiny, so compiling takes the time: half of it is optimisation, as
+# in jax's own tests, which leave it out too. 0 compiles as a run does.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
