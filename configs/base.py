@@ -118,7 +118,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.reader.max_new_tokens = 64  # length limit of a model's answer
   c.reader.temperature = 0.0  # of a model's answers; 0: greedy
   c.reader.order = 'insertion'  # of the shown entries: insertion or rank
-  c.reader.rounds = 0  # further searches that a model may ask for
+  c.reader.rounds = 0  # further searches that a model may ask for: 0 to 5
   c.reader.thinking = config_dict.placeholder(bool)  # None: as the model does
   c.reader.groups = 8  # of local: memories that are read at a time
   c.reader.questions = 16  # of local: questions per memory at a time
@@ -139,9 +139,11 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.endpoint.connect_seconds = 10.0  # time limit of a connection
   c.endpoint.read_seconds = 120.0  # time limit of a whole response
   c.endpoint.attempts = 8  # times that a question is asked before it fails
-  c.endpoint.max_requests = config_dict.placeholder(int)  # budget of the run
+  c.endpoint.first_wait = 0.5  # seconds before it is asked again, then doubled
+  c.endpoint.longest_wait = 30.0  # seconds, at most
+  c.endpoint.max_requests = config_dict.placeholder(int)  # of run and process
   c.endpoint.cache = config_dict.placeholder(str)  # None: in the workdir
-  c.endpoint.failure_limit = 0.1  # share of failures that stops the run
+  c.endpoint.failure_limit = 0.1  # share of failed answers that stops the run
 
   c.reward = config_dict.ConfigDict()  # r = r1 + calls r2 + beta r3 + gamma r4
   c.reward.calls = 1.0  # weight of the share of valid calls

@@ -1,7 +1,8 @@
 """From a config to those who answer, score and judge. Read with build.py."""
 
-import functools
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import jax
 
@@ -51,7 +52,9 @@ def check(config) -> None:
       names = ', '.join(map(str, allowed))
       raise ValueError(f'{key}={value!r} is unknown: use one of {names}.')
   for key, value, least in (
+    ('reader.max_words', r.max_words, 1),
     ('reader.top_k', r.top_k, 1),
+    ('reader.query_words', r.query_words, 1),
     ('reader.question_tokens', r.question_tokens, 1),
     ('reader.max_new_tokens', r.max_new_tokens, 1),
     ('reader.groups', r.groups, 1),
@@ -63,12 +66,23 @@ def check(config) -> None:
     ('endpoint.attempts', e.attempts, 1),
     ('endpoint.connect_seconds', e.connect_seconds, 0.1),
     ('endpoint.read_seconds', e.read_seconds, 0.1),
+    ('endpoint.first_wait', e.first_wait, 0),
+    ('endpoint.longest_wait', e.longest_wait, 0),
+    ('endpoint.max_requests', e.max_requests, 1),
     ('endpoint.failure_limit', e.failure_limit, 0),
     ('grpo.waves', g.waves, 1),
   ):
-    if value < least:
+    if value is not None and not value >= least:  # NaN is out of range, too
       raise ValueError(
         f'{key}={value} is out of range: it must be at least {least}.'
+      )
+  for key, value, most in (
+    ('reader.rounds', r.rounds, 5),
+    ('endpoint.failure_limit', e.failure_limit, 1),
+  ):
+    if value > most:
+      raise ValueError(
+        f'{key}={value} is out of range: it must be at most {most}.'
       )
   if g.instances % g.waves:
     raise ValueError(
@@ -85,6 +99,16 @@ def _check_models(config) -> None:
     raise ValueError(
       'An endpoint needs endpoint.url and endpoint.model: the address and the '
       'name of the model that answers.'
+    )
+  if (
+    'endpoint' in names
+    and 'local' not in names
+    and e.api == 'completions'
+    and r.thinking is not None
+  ):
+    raise ValueError(
+      f'reader.thinking={r.thinking} does nothing with endpoint.api='
+      "'completions', which has no chat template: leave it out, or use 'chat'."
     )
   if 'local' in names and not r.weights:
     raise ValueError(
@@ -119,16 +143,16 @@ def panel(config, vocab: text.Tokenizer, workdir: pathlib.Path):
     marker=marks.Marker(config.reward.scores, correct),
     judge=contents,
     published_content=config.reward.published_content,
+    close=models.close,
   )
 
 
-def helper(config, workdir: pathlib.Path) -> base.Model:
+@contextlib.contextmanager
+def helper(config, workdir: pathlib.Path) -> Iterator[base.Model]:
   """The model at the endpoint, greedy, for what is no reading or judging."""
-  models = _Models(config, None, workdir)
-  j = config.judge
-  return models.make(
-    'endpoint', None, max_new_tokens=j.max_new_tokens, temperature=0.0
-  )
+  with contextlib.closing(_Models(config, None, workdir)) as models:
+    most = config.judge.max_new_tokens
+    yield models.make('endpoint', None, max_new_tokens=most, temperature=0.0)
 
 
 def rules(config) -> score.Rules:
@@ -152,11 +176,16 @@ def _reader(config, vocab: text.Tokenizer, models) -> base.Reader:
     max_new_tokens=r.max_new_tokens,
     temperature=r.temperature,
   )
-  tokenizer = models.vocab if r.name == 'local' else vocab
-  # Entries are shown for question after question, and seldom change.
-  count = functools.lru_cache(1 << 16)(lambda s: len(tokenizer.encode(s)))
-  layout = prompt.Layout(count, r.prompt_tokens, r.order)
-  return asking.Asking(model, layout, rounds=r.rounds)
+  is_local = r.name == 'local'
+  tokenizer = models.vocab if is_local else vocab
+  layout = prompt.Layout(
+    lambda s: len(tokenizer.encode(s)),
+    r.prompt_tokens,
+    r.order,
+    markup=local.markup_tokens(tokenizer, thinking=r.thinking),
+    question_tokens=model.question_tokens if is_local else None,
+  )
+  return asking.Asking(model, layout, models.ledger, rounds=r.rounds)
 
 
 class _Models:
@@ -181,10 +210,16 @@ class _Models:
       return endpoint.Endpoint(self._connect(), spec)
     return self._local(max_new_tokens, temperature)
 
+  def close(self) -> None:
+    """Ends the connections, if any was made; one file of answers is left."""
+    if self._client is not None:
+      self._client.close()
+      self._client.cache.close()
+
   def _connect(self) -> client.Client:
     e = self.config.endpoint
     if self._client is None:
-      # Processes of one run must not write one file.
+      # Processes of one run must not write one file; each has its own budget.
       name = (
         f'{jax.process_index()}_{_CACHE}' if jax.process_index() else _CACHE
       )
@@ -195,7 +230,9 @@ class _Models:
           e.connect_seconds,
           e.read_seconds,
           e.attempts,
-          max_requests=e.max_requests,
+          e.first_wait,
+          e.longest_wait,
+          e.max_requests,
         ),
         cache=cache.Cache(
           pathlib.Path(e.cache) if e.cache else self.workdir / name,
@@ -224,5 +261,9 @@ class _Models:
       ),
     )
     return local.Local(
-      generate, self.vocab, tail=r.question_tokens, thinking=r.thinking
+      generate,
+      self.vocab,
+      prefix=r.prompt_tokens,
+      tail=r.question_tokens,
+      thinking=r.thinking,
     )

@@ -5,6 +5,7 @@ table of a finished run again from its snapshots. Decoding is greedy. Nothing
 here is chosen: snapshots were picked on validation data.
 """
 
+import contextlib
 import json
 import pathlib
 from collections.abc import Callable
@@ -37,6 +38,10 @@ class Parts:
     self.spec = build.episode_spec(config, self.tokenizer)
     self.panel = build_panel.panel(config, self.tokenizer, workdir)
     self._runners: dict[int, episode.Runner] = {}
+
+  def close(self) -> None:
+    """Ends what was asked; one file of answers is left."""
+    self.panel.close()
 
   def runner(self, batch: int) -> episode.Runner:
     """One per batch size, so that equal shapes are compiled once."""
@@ -78,8 +83,10 @@ def run(config, workdir: pathlib.Path) -> None:
       f'{workdir} has no checkpoints to evaluate: train there first, or '
       'name the --workdir of a finished run.'
     )
-  parts = Parts(config, workdir)
-  with checkpoint.Store(workdir / 'checkpoints') as store:
+  with (
+    contextlib.closing(Parts(config, workdir)) as parts,
+    checkpoint.Store(workdir / 'checkpoints') as store,
+  ):
     info = store.peek() or {}
     finish(parts, store, seconds=lambda: info.get('seconds', 0.0))
 

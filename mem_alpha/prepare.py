@@ -11,11 +11,12 @@ instance, with a benchmark of `prepare.against` or with a question that
 MemoryAgentBench lists is left out; the published split keeps them.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import logging
 
@@ -46,14 +47,14 @@ def run(config, workdir: pathlib.Path) -> None:
   build.check(config)
   check(config)
   log = ledger.Ledger()
-  recipe = _recipe(config, log, workdir)
-  found = {split: _build(config, recipe, split) for split in splits.NAMES}
-  if not any(found.values()):
-    reasons = ' '.join(
-      e.place for e in log.entries if e.reason == 'no instance'
-    )
-    raise ValueError(f'Nothing could be built. {reasons}')
-  report = clean(config, recipe, found)
+  with _recipe(config, log, workdir) as recipe:
+    found = {split: _build(config, recipe, split) for split in splits.NAMES}
+    if not any(found.values()):
+      reasons = ' '.join(
+        e.place for e in log.entries if e.reason == 'no instance'
+      )
+      raise ValueError(f'Nothing could be built. {reasons}')
+    report = clean(config, recipe, found)
   rows = {
     f'{source}/{split}': statistics.describe(some, recipe.size)
     for split, instances in found.items()
@@ -133,20 +134,23 @@ def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
   return overlap.report({**contents, **benchmarks})
 
 
-def _recipe(config, log, workdir: pathlib.Path) -> recipes.Recipe:
+@contextlib.contextmanager
+def _recipe(config, log, workdir: pathlib.Path) -> Iterator[recipes.Recipe]:
+  """What sources are built by; a model that is asked is there until the end."""
   tokenizer = text.load(config.prepare.tokenizer)
   recipe = build_data.recipe(
     config, 'train', lambda s: len(tokenizer.encode(s)), log=log
   )
   if config.prepare.ask:
-    model = build_panel.helper(config, workdir)
-    recipe = dataclasses.replace(recipe, ask=lambda p: _ask(model, p))
-  return recipe
+    with build_panel.helper(config, workdir) as model:
+      yield dataclasses.replace(recipe, ask=lambda p: _ask(model, p))
+  else:
+    yield recipe
 
 
 def _ask(model: base.Model, prompts: Sequence[str]) -> list[str]:
   """The model's answers; data with a part of them would not be the same."""
-  completions = model([base.Prompt('', prompt) for prompt in prompts])
+  completions = list(model([base.Prompt('', prompt) for prompt in prompts]))
   failed = [c.failed for c in completions if c.failed]
   if failed:
     raise ValueError(

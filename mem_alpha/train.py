@@ -12,6 +12,7 @@ again with the same command, and ends with the same bits as one that was not:
 every draw is derived from (seed, step), and the metrics file is cut back.
 """
 
+import contextlib
 import json
 import pathlib
 import time
@@ -49,9 +50,11 @@ def run(config, workdir: pathlib.Path) -> None:
   build.check(config)
   build_panel.check(config)
   _keep_config(config, workdir)
-  parts = evaluate.Parts(config, workdir)
   checkpoints = workdir / 'checkpoints'
-  with checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store:
+  with (
+    contextlib.closing(evaluate.Parts(config, workdir)) as parts,
+    checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store,
+  ):
     trainer = _Trainer(parts, store, began)
     trainer.warm_start()
     trainer.grpo()

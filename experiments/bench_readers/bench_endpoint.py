@@ -5,7 +5,6 @@ the cache that the first pass left. Search and prompts are part of both.
 """
 
 import contextlib
-import functools
 import pathlib
 import subprocess
 import sys
@@ -50,16 +49,16 @@ def serving(seconds: float = SECONDS):
 @contextlib.contextmanager
 def reading(url: str, path: pathlib.Path, count):
   """A reader of that server with a cache at `path`."""
-  store = cache.Cache(path)
+  store, ledger = cache.Cache(path), failures.Ledger(0.1)
   connection = client.Client(
     url,
     limits=client.Limits(concurrency=CONCURRENCY),
     cache=store,
-    ledger=failures.Ledger(0.1),
+    ledger=ledger,
   )
   model = endpoint.Endpoint(connection, protocol.Spec('any', 64))
   try:
-    yield asking.Asking(model, prompt.Layout(count, 2048))
+    yield asking.Asking(model, prompt.Layout(count, 2048), ledger)
   finally:
     connection.close()
     store.close()
@@ -97,7 +96,7 @@ def run(args):
     [e.text for row in store.search([['x']] * rows) for e in row[0]],
     vocab_size=400,
   )
-  count = functools.lru_cache(1 << 16)(lambda s: len(vocab.encode(s)))
+  count = lambda s: len(vocab.encode(s))  # noqa: E731
   ideal = rows * questions / CONCURRENCY * SECONDS
   colds, warms = [], []
   with serving() as url, tempfile.TemporaryDirectory() as folder:

@@ -23,6 +23,7 @@ from mem_alpha import structs
 from mem_alpha.models import gguf
 from mem_alpha.readers import asking
 from mem_alpha.readers import base
+from mem_alpha.readers import failures
 from mem_alpha.readers import local
 from mem_alpha.readers import prompt
 from mem_alpha.rollout import continuations
@@ -102,13 +103,16 @@ def run(args):
       shape=continuations.Shape(count, QUESTIONS, PREFIX, TAIL),
       sampling=sampler.Sampling(0.0, NEW_TOKENS, vocab.end_of_turn, vocab.pad),
     )
-    readers = [
-      asking.Asking(
-        local.Local(generate, vocab, tail=TAIL),
-        prompt.Layout(lambda s: len(vocab.encode(s)), PREFIX),
+    readers = []
+    for generate in (ours, _Peer(path, vocab.pad, vocab.end_of_turn)):
+      model = local.Local(generate, vocab, prefix=PREFIX, tail=TAIL)
+      layout = prompt.Layout(
+        lambda s: len(vocab.encode(s)),
+        PREFIX,
+        markup=local.markup_tokens(vocab),
+        question_tokens=model.question_tokens,
       )
-      for generate in (ours, _Peer(path, vocab.pad, vocab.end_of_turn))
-    ]
+      readers.append(asking.Asking(model, layout, failures.Ledger(0.1)))
     total, pairs = sum(map(len, questions)), []
     readers[0](memories, questions)  # compiles
     for _ in range(args.runs):

@@ -6,7 +6,9 @@
    comes in front of what it had; then it is asked again, at most so many times.
 
 An answer counts as coming from the shown entries that hold it word for word, or
-from all that were shown where none does.
+from all that were shown where none does. A model that says `unknown`, or says
+nothing, has answered: with '', from nowhere. One that failed has not, and the
+ledger of the run counts it, once a question.
 """
 
 import re
@@ -14,10 +16,10 @@ from collections.abc import Sequence
 
 from mem_alpha import structs
 from mem_alpha.readers import base
+from mem_alpha.readers import failures
 from mem_alpha.readers import prompt as prompt_lib
 
 _SEARCH = re.compile(r'\s*SEARCH:[ \t]*(\S.*)')
-_UNKNOWN = 'unknown'
 _WORD = re.compile(r'\w+')
 
 
@@ -25,9 +27,15 @@ class Asking:
   """`reader(memories, queries) -> answers`; see the module docstring."""
 
   def __init__(
-    self, model: base.Model, layout: prompt_lib.Layout, *, rounds: int = 0
+    self,
+    model: base.Model,
+    layout: prompt_lib.Layout,
+    ledger: failures.Ledger,
+    *,
+    rounds: int = 0,
   ):
     self.model, self.layout, self.rounds = model, layout, rounds
+    self.ledger = ledger
     self.overlaps = base.overlaps(model)
 
   def __call__(
@@ -36,7 +44,7 @@ class Asking:
     """One answer per question; one that failed says why."""
     found = memories.search(queries)
     answers: dict[tuple[int, int], structs.Answer] = {}
-    words = _Words()
+    places, words = {}, _Words()
     open_ = [(m, q) for m, row in enumerate(queries) for q in range(len(row))]
     for turn in range(self.rounds + 1):
       may_search = turn < self.rounds
@@ -48,13 +56,17 @@ class Asking:
       ]
       completions = self.model([prompt for prompt, _ in fitted])
       searches = {}
-      for place, (_, shown), completion in zip(open_, fitted, completions):
-        wanted = may_search and _SEARCH.match(completion.text)
+      for at, (prompt, shown), said in zip(open_, fitted, completions):
+        if at not in places:
+          places[at] = self.ledger.record(said.failed)
+        elif said.failed:
+          self.ledger.amend(places[at], said.failed)
+        wanted = may_search and _SEARCH.match(said.text)
         if wanted:
-          searches[place] = wanted[1]
+          searches[at] = wanted[1]
         else:
-          core = memories.cores[place[0]]
-          answers[place] = _answer(completion, core, shown, words)
+          core = memories.cores[at[0]]
+          answers[at] = _answer(said, prompt.system, core, shown, words)
       if not searches:
         break
       self._search(memories, found, searches)
@@ -78,6 +90,7 @@ class Asking:
 
 def _answer(
   completion: base.Completion,
+  system: str,
   core: str,
   shown: Sequence[structs.Entry],
   words: '_Words',
@@ -85,11 +98,12 @@ def _answer(
   if completion.failed:
     return structs.Answer('', failed=completion.failed)
   text = completion.text.strip()
-  if text.lower().strip('. ') == _UNKNOWN:
+  if text.lower().strip('. ') in ('', base.UNKNOWN):
     return structs.Answer('')
-  said = words[text]
-  parts = [e for e in shown if said in words[e.text]] if said.strip() else []
-  in_core = bool(said.strip()) and said in words[core]
+  said, parts, in_core = words[text], (), False
+  if said.strip() and said in words[system]:  # one search instead of many
+    parts = [e for e in shown if said in words[e.text]]
+    in_core = said in words[core]
   if not parts and not in_core:
     parts, in_core = shown, bool(core)
   sources = [(e.kind, e.uid) for e in parts]

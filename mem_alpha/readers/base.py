@@ -9,7 +9,7 @@ completions out. There are two kinds, local.py and endpoint.py.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from mem_alpha import structs
@@ -28,6 +28,8 @@ class Memories:
 
 Reader = Callable[[Memories, Queries], list[list[structs.Answer]]]
 
+UNKNOWN = 'unknown'  # what a model says where the memory tells nothing
+
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
@@ -39,7 +41,11 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-  """What a model said, or why it said nothing after all retries."""
+  """What a model said, or why that is not known after all retries.
+
+  A model that ends its turn at once has said ''. That is an answer, like
+  `unknown`, and no failure, whichever kind of model it is.
+  """
 
   text: str = ''
   failed: str = ''
@@ -50,12 +56,23 @@ class Model(Protocol):
 
   overlaps: bool
 
-  def __call__(self, prompts: Sequence[Prompt]) -> list[Completion]:
-    """One completion per prompt, in their order."""
+  def __call__(self, prompts: Sequence[Prompt]) -> Iterable[Completion]:
+    """One completion per prompt, in their order, each as soon as it is known.
+
+    The work begins with the call, not with the first completion that is taken.
+    """
 
 
 class ReaderError(ValueError):
   """Readers or judges cannot go on; the message is one clear sentence."""
+
+
+def completion(said: str) -> Completion:
+  """A reply without the thinking before it, which must have come to an end."""
+  _, closed, after = said.rpartition('</think>')
+  if not closed and said.lstrip().startswith('<think>'):
+    return Completion(failed='the reply ends before its answer')
+  return Completion(after.strip())
 
 
 def overlaps(asked) -> bool:

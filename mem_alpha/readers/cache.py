@@ -7,6 +7,7 @@ twice. The file also counts the requests of each run, for its budget.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from mem_alpha.readers import base
 
+_LONG = 256  # characters
 _BLOCK = 500  # keys per query; SQLite allows 999 parameters
 _SCHEMA = (
   'CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, text TEXT NOT NULL'
@@ -27,8 +29,23 @@ _SCHEMA = (
 
 def key(request: Mapping[str, object]) -> bytes:
   """The hash of a request; equal for equal values in any order of keys."""
-  text = json.dumps(request, sort_keys=True, ensure_ascii=True)
+  text = json.dumps(_short(request), sort_keys=True, ensure_ascii=True)
   return hashlib.sha256(text.encode()).digest()
+
+
+def _short(value):
+  """The value with its long texts replaced by their hashes."""
+  if isinstance(value, str):
+    # No request holds an object in place of a text, so this one is distinct.
+    return value if len(value) < _LONG else {'sha256': _digest(value)}
+  if isinstance(value, Mapping):
+    return {k: _short(v) for k, v in value.items()}
+  return [_short(v) for v in value] if isinstance(value, list) else value
+
+
+@functools.lru_cache(1 << 10)  # questions about one memory share its text
+def _digest(text: str) -> str:
+  return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
 
 
 class Cache:

@@ -1,24 +1,34 @@
 """Requests to one server: many at a time, patiently, and each paid for once.
 
-A thread of its own runs all requests, at most `concurrency` at a time. One that
-fails in a way that may pass (see protocol.py; also no connection, a hang, a
-response that is too large) is sent again after an exponential wait with jitter,
-up to `attempts` times; a server's Retry-After holds back all requests. What
-still fails is a completion with a reason, counted by the ledger, which stops
-the run when there are too many. Answers are cached, equal requests that are
-under way are sent once, and every request counts towards the run's budget.
+A thread of its own runs all requests, at most `concurrency` at a time. What a
+response leads to stands in protocol.py. Besides:
 
-The key goes into one header and nowhere else: it is cut out of every message.
+  no connection            asked again; it reached no server and costs nothing
+  a hang, half a response, asked again: all of a response must have come within
+  a connection cut         `read_seconds`
+  more than 1 MiB          a failure, not asked again
+
+What is asked again waits before that, exponentially and with jitter, up to
+`attempts` times in all; a server's Retry-After holds back all requests. What
+still fails is a completion with a reason. Answers are cached, equal requests
+that are under way are sent once, and every request counts towards the budget
+of the run, per process (each has a cache file of its own). A ledger that stops
+the run stops the requests; answers that are under way are still kept.
+
+The key goes into one header and nowhere else: it is cut out of every message
+and of every answer.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import os
+import queue
 import random
 import threading
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import aiohttp
 import yarl
@@ -31,6 +41,8 @@ from mem_alpha.readers import protocol
 
 _MAX_BYTES = 1 << 20  # of a response; an answer has a few hundred
 _MAX_AFTER = 600.0  # seconds; a longer Retry-After is no use to a run
+_LAST = 5.0  # seconds that a closing client waits for what is under way
+_LEAST_KEY = 8  # characters; a shorter key is no secret
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +55,18 @@ class Limits:
   attempts: int = 8
   first_wait: float = 0.5  # seconds before the second attempt, then doubled
   longest_wait: float = 30.0
-  max_requests: int | None = None  # per run, restarts included
+  max_requests: int | None = None  # per run and process, restarts included
 
 
 def key_from(variable: str) -> str | None:
   """The key in an environment variable; None where it is not set."""
-  return os.environ.get(variable) or None
+  key = os.environ.get(variable) or None
+  if key and not (key.isascii() and key.isprintable() and ' ' not in key):
+    raise ValueError(
+      f'The key in the environment variable {variable} holds a line break, a '
+      'space or another character that no key has: set it again.'
+    )
+  return key
 
 
 class Client:
@@ -67,31 +85,35 @@ class Client:
     self.url, self.limits = url.rstrip('/'), limits
     self.cache, self.ledger, self._key = cache, ledger, key
     self._stopped: base.ReaderError | None = None
-    self._answered = False  # settings are right: an answer has come
+    self._answered = set()  # models whose settings are right: one has answered
     self._resume_at = 0.0  # time of the loop before which nothing is sent
     self._flying: dict[bytes, asyncio.Task] = {}
+    self._halt = asyncio.Event()
     self._loop: asyncio.AbstractEventLoop | None = None
     self._lock = threading.Lock()
+    ledger.when_stopped(self._stop)
 
   def ask(
     self, path: str, requests: Sequence[Mapping[str, object]]
-  ) -> list[base.Completion]:
-    """One completion per request, in their order; called from any thread."""
+  ) -> Iterator[base.Completion]:
+    """One completion per request, in their order, each as soon as it is there.
+
+    All are sent at once. Called from any thread.
+    """
     if self._stopped:
       raise self._stopped
     keys = [cache_lib.key({'path': path, **body}) for body in requests]
     known = self.cache.get(list(dict.fromkeys(keys)))
     missing = {k: b for k, b in zip(keys, requests) if k not in known}
-    found = {k: base.Completion(text) for k, text in known.items()}
+    arrived = queue.SimpleQueue()  # (key, finished task)
     if missing:
-      waiting = asyncio.run_coroutine_threadsafe(
-        self._all(path, missing), self._running_loop()
-      )
-      found |= waiting.result()
-    return [found[k] for k in keys]
+      send = functools.partial(self._send, path, missing, arrived)
+      self._running_loop().call_soon_threadsafe(send)
+    found = {k: base.Completion(text) for k, text in known.items()}
+    return _in_order(keys, found, arrived)
 
   def close(self) -> None:
-    """Ends the thread; requests under way are dropped."""
+    """Ends the thread; what is under way has a few seconds to arrive."""
     if self._loop is not None:
       asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
       self._loop.call_soon_threadsafe(self._loop.stop)
@@ -111,41 +133,46 @@ class Client:
     return self._loop
 
   async def _begin(self) -> None:
-    self._halt = asyncio.Event()
     self._slots = asyncio.Semaphore(self.limits.concurrency)
     self._http = aiohttp.ClientSession(
       headers={'Authorization': f'Bearer {self._key}'} if self._key else {},
       connector=aiohttp.TCPConnector(limit=self.limits.concurrency),
       timeout=aiohttp.ClientTimeout(
-        total=None, sock_connect=self.limits.connect_seconds
+        total=None, connect=self.limits.connect_seconds
       ),
       proxy=_proxy(self.url),
     )
 
   async def _end(self) -> None:
-    for task in list(self._flying.values()):
+    self._stop(base.ReaderError('The connection to the server was closed.'))
+    tasks = list(self._flying.values())
+    if tasks:
+      await asyncio.wait(tasks, timeout=_LAST)
+    for task in tasks:
       task.cancel()
-    await asyncio.gather(*self._flying.values(), return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     await self._http.close()
 
-  async def _all(self, path, missing) -> dict[bytes, base.Completion]:
-    tasks = {}
+  def _send(self, path: str, missing, arrived: queue.SimpleQueue) -> None:
     for key, body in missing.items():
       if key not in self._flying:
-        task = asyncio.create_task(self._one(path, key, body))
-        task.add_done_callback(lambda _, key=key: self._flying.pop(key, None))
+        task = self._loop.create_task(self._one(path, key, body))
+        task.add_done_callback(lambda task, key=key: self._landed(key, task))
         self._flying[key] = task
-      tasks[key] = self._flying[key]
-    results = await asyncio.gather(*tasks.values(), return_exceptions=True)
-    for result in (self._stopped, *results):
-      if isinstance(result, BaseException):
-        raise result
-    return dict(zip(tasks, results))
+      self._flying[key].add_done_callback(
+        lambda task, key=key: arrived.put((key, task))
+      )
 
-  def _stop(self, message: str) -> base.ReaderError:
+  def _landed(self, key: bytes, task: asyncio.Task) -> None:
+    self._flying.pop(key, None)
+    if not task.cancelled():
+      task.exception()  # where nobody waits any longer, asyncio would complain
+
+  def _stop(self, error: base.ReaderError) -> base.ReaderError:
     """Nothing is sent from now on; what is under way is still kept."""
-    self._stopped = self._stopped or base.ReaderError(message)
-    self._halt.set()
+    self._stopped = self._stopped or error
+    if self._loop is not None:
+      self._loop.call_soon_threadsafe(self._halt.set)
     return self._stopped
 
   async def _sleep(self, seconds: float) -> None:
@@ -156,17 +183,20 @@ class Client:
 
   async def _one(self, path: str, key: bytes, body) -> base.Completion:
     """Asks until there is an answer, or no more hope for one."""
+    model = body.get('model')
     for attempt in range(self.limits.attempts):
       async with self._slots:
         reply = await self._attempt(path, body)
       if not reply.failed:
-        self._answered = True
+        self._answered.add(model)
         self.cache.put(key, reply.text)
         break
-      if reply.fatal and not self._answered:
+      if reply.fatal and model not in self._answered:
         raise self._stop(
-          f'{self.url} refuses to answer: {reply.failed}. Check endpoint.url, '
-          'endpoint.model and the key.'
+          base.ReaderError(
+            f'{self.url} refuses to answer as model {model!r}: {reply.failed}. '
+            'Check endpoint.url, endpoint.model, judge.model and the key.'
+          )
         )
       logging.log_every_n_seconds(
         logging.WARNING, 'A reader request failed: %s', 10, reply.failed
@@ -175,10 +205,6 @@ class Client:
       if hopeless or attempt + 1 == self.limits.attempts:
         break
       await self._wait(attempt, reply.after)
-    try:
-      self.ledger.record(reply.failed)
-    except base.ReaderError as error:
-      raise self._stop(str(error)) from None
     return base.Completion(reply.text, reply.failed)
 
   async def _attempt(self, path: str, body) -> protocol.Reply:
@@ -203,13 +229,19 @@ class Client:
     except aiohttp.ClientConnectorError as error:
       self.cache.spend(-1)  # it reached no server, so it cost nothing
       return self._passing(error)
+    except aiohttp.ConnectionTimeoutError:
+      self.cache.spend(-1)
+      seconds = self.limits.connect_seconds
+      return self._passing(f'no connection within {seconds:g} seconds')
     except TimeoutError:
       seconds = self.limits.read_seconds
       return self._passing(f'no whole response within {seconds:g} seconds')
     except (aiohttp.ClientError, OSError) as error:
       return self._passing(error)
-    reply = protocol.read(response.status, response.headers, content)
-    return dataclasses.replace(reply, failed=self._redact(reply.failed))
+    # A placeholder such as EMPTY may well be a word of an answer.
+    placeholder = response.status == 200 and len(self._key or '') < _LEAST_KEY
+    hide = str if placeholder else self._redact
+    return protocol.read(response.status, response.headers, content, hide)
 
   def _passing(self, what: str | Exception) -> protocol.Reply:
     """A failure that may pass."""
@@ -229,15 +261,28 @@ class Client:
     if self._stopped:
       raise self._stopped
     most = self.limits.max_requests
-    if self.cache.spend(1) > (most or float('inf')):
+    if self.cache.spend(1) > (float('inf') if most is None else most):
       self.cache.spend(-1)
       raise self._stop(
-        f'The budget of endpoint.max_requests={most} is used up. Answers so '
-        'far are kept: raise it and start again to go on.'
+        base.ReaderError(
+          f'The budget of endpoint.max_requests={most} is used up. Answers so '
+          'far are kept: raise it and start again to go on.'
+        )
       )
 
   def _redact(self, text: str) -> str:
     return text.replace(self._key, '[key]') if self._key else text
+
+
+def _in_order(keys, found, arrived) -> Iterator[base.Completion]:
+  """Waits for one completion after the other."""
+  for key in keys:
+    while key not in found:
+      other, task = arrived.get()
+      if task.cancelled():
+        raise base.ReaderError('The connection was closed before an answer.')
+      found[other] = task.result()
+    yield found[key]
 
 
 def _proxy(url: str) -> str | None:

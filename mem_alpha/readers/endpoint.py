@@ -1,6 +1,6 @@
 """A model behind an OpenAI-compatible server (vLLM, SGLang, llama.cpp, …)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mem_alpha.readers import base
 from mem_alpha.readers import client as client_lib
@@ -15,6 +15,8 @@ class Endpoint:
   def __init__(self, client: client_lib.Client, spec: protocol.Spec):
     self.client, self.spec = client, spec
 
-  def __call__(self, prompts: Sequence[base.Prompt]) -> list[base.Completion]:
+  def __call__(
+    self, prompts: Sequence[base.Prompt]
+  ) -> Iterator[base.Completion]:
     requests = [self.spec.request(prompt) for prompt in prompts]
     return self.client.ask(self.spec.path, requests)

@@ -6,7 +6,7 @@ for each kind of memory. A verdict is a JSON object with one key, true or false,
 and nothing else; so a text that is judged cannot slip in a verdict, being
 quoted as JSON itself. A verdict that cannot be parsed is asked for again, in
 other words (the same request would be answered the same), and then left out:
-None, counted like every failed request.
+None, one failure in the ledger, as is a verdict whose request failed.
 """
 
 import json
@@ -18,6 +18,7 @@ from mem_alpha.readers import base
 from mem_alpha.readers import failures
 
 _FENCE = re.compile(r'```(?:json)?\s*(.*?)\s*```', re.DOTALL)
+UNCLEAR = 'the judge gave no verdict that can be parsed'
 _REMINDERS = ('', '\nReply with the JSON object alone.', '\nJSON only.')
 
 _CORRECT = (
@@ -128,7 +129,7 @@ def parse(reply: str) -> bool | None:
 
 def _verdicts(model, prompts, ledger, read) -> list[bool | None]:
   verdicts: list[bool | None] = [None] * len(prompts)
-  waiting = list(range(len(prompts)))
+  waiting, places = list(range(len(prompts))), {}
   for reminder in _REMINDERS:
     asked = [
       base.Prompt(prompts[i].system + reminder, prompts[i].user)
@@ -136,12 +137,16 @@ def _verdicts(model, prompts, ledger, read) -> list[bool | None]:
     ]
     unclear = []
     for i, completion in zip(waiting, model(asked) if asked else ()):
-      if not completion.failed:  # else it was retried and counted already
+      if i not in places:
+        places[i] = ledger.record(completion.failed)
+      elif completion.failed:
+        ledger.amend(places[i], completion.failed)
+      if not completion.failed:
         verdicts[i] = read(completion.text)
         unclear += [i] if verdicts[i] is None else []
     waiting = unclear
-  for _ in waiting:
-    ledger.record('the judge gave no verdict that can be parsed')
+  for i in waiting:
+    ledger.amend(places[i], UNCLEAR)
   return verdicts
 
 

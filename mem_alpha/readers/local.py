@@ -21,9 +21,10 @@ _NO_THINKING = '<think>\n\n</think>\n\n'
 class Local:
   """`model(prompts) -> completions`.
 
-  `tail` is the limit of the user turn in tokens, markup included: longer ones
-  lose the end of their text. `thinking=False` closes the thoughts of a model
-  that has a token for them before it begins.
+  `prefix` and `tail` are the limits of system and user turn in tokens, markup
+  included. Nothing is cut: a prompt over them fails, and says so.
+  `thinking=False` closes the thoughts of a model that has a token for them
+  before it begins.
   """
 
   overlaps = False  # it would take the devices from the sampler
@@ -33,19 +34,15 @@ class Local:
     generate: Generate,
     tokenizer: text.Tokenizer,
     *,
+    prefix: int,
     tail: int,
     thinking: bool | None = None,
   ):
     self.generate, self.tokenizer = generate, tokenizer
-    end, start = text.TURN_END, text.TURN_START
-    answer = f'{end}\n{start}assistant\n'
-    if thinking is False and tokenizer.token_id('<think>') is not None:
-      answer += _NO_THINKING
-    markup = tokenizer.encode_markup
-    self._system = markup(f'{start}system\n')
-    self._user, self._answer = markup(f'{end}\n{start}user\n'), markup(answer)
-    self._room = tail - len(self._user) - len(self._answer)
-    if self._room < 1:
+    self._system, self._user, self._answer = _markup(tokenizer, thinking)
+    self.prefix, self.tail = prefix, tail
+    self.question_tokens = tail - len(self._user) - len(self._answer)
+    if self.question_tokens < 1:
       raise ValueError(
         f'reader.question_tokens={tail} leaves no room for a question.'
       )
@@ -54,32 +51,57 @@ class Local:
     self._ids = functools.lru_cache(1 << 12)(tokenizer.encode)
 
   def __call__(self, prompts: Sequence[base.Prompt]) -> list[base.Completion]:
-    groups: dict[str, dict[str, None]] = {}
-    for prompt in prompts:  # equal prompts are asked once
-      groups.setdefault(prompt.system, {})[prompt.user] = None
+    turns = {
+      prompt: (
+        self._system + self._ids(prompt.system),
+        self._user + self._ids(prompt.user) + self._answer,
+      )
+      for prompt in prompts
+    }
+    found = {p: self._refusal(*turn) for p, turn in turns.items()}
+    groups: dict[str, list[base.Prompt]] = {}
+    for prompt, refusal in found.items():  # equal prompts are asked once
+      if not refusal:
+        groups.setdefault(prompt.system, []).append(prompt)
     responses = self.generate(
       [
-        (self._system + self._ids(system), [self._tail(user) for user in users])
-        for system, users in groups.items()
+        (turns[group[0]][0], [turns[prompt][1] for prompt in group])
+        for group in groups.values()
       ]
     )
-    said = {
-      (system, user): self._text(ids)
-      for (system, users), row in zip(groups.items(), responses, strict=True)
-      for user, ids in zip(users, row, strict=True)
-    }
-    return [_completion(said[p.system, p.user]) for p in prompts]
+    for group, row in zip(groups.values(), responses, strict=True):
+      for prompt, ids in zip(group, row, strict=True):
+        found[prompt] = base.completion(self._text(ids))
+    return [found[prompt] for prompt in prompts]
+
+  def _refusal(self, prefix, tail) -> base.Completion | None:
+    for ids, limit, what in (
+      (prefix, self.prefix, 'reader.prompt_tokens'),
+      (tail, self.tail, 'reader.question_tokens'),
+    ):
+      if len(ids) > limit:
+        return base.Completion(
+          failed=f'a turn of {len(ids)} tokens is longer than {what}={limit}'
+        )
+    return None
 
   def _text(self, ids: Sequence[int]) -> str:
     """What was said, without marks of turns, as servers return it."""
     return self.tokenizer.decode(i for i in ids if i not in self._marks)
 
-  def _tail(self, user: str) -> list[int]:
-    return self._user + self._ids(user)[: self._room] + self._answer
+
+def markup_tokens(
+  tokenizer: text.Tokenizer, *, thinking: bool | None = None
+) -> int:
+  """Tokens of a prompt that are markup: what its texts must leave room for."""
+  return sum(map(len, _markup(tokenizer, thinking)))
 
 
-def _completion(said: str) -> base.Completion:
-  before, closed, after = said.rpartition('</think>')
-  if not closed and said.lstrip().startswith('<think>'):
-    return base.Completion(failed='the reply ends before its answer')
-  return base.Completion((after if closed else said).strip())
+def _markup(tokenizer, thinking) -> tuple[list[int], ...]:
+  """What stands before the system text, between the texts, and at the end."""
+  end, start = text.TURN_END, text.TURN_START
+  answer = f'{end}\n{start}assistant\n'
+  if thinking is False and tokenizer.token_id('<think>') is not None:
+    answer += _NO_THINKING
+  parts = (f'{start}system\n', f'{end}\n{start}user\n', answer)
+  return tuple(tokenizer.encode_markup(part) for part in parts)

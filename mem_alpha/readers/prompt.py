@@ -10,8 +10,11 @@ memory that is small enough to be shown whole, in the order of its entries,
 have one system turn, and a model reads it once.
 
 A prompt over its budget gives up the lowest-ranked entries first, then the end
-of core, then the end of the question; it never fails. Each entry stands on one
-line, so no content can pass for another entry or for a section.
+of core, then the end of the question, which keeps to half of it; it never
+fails. What fits is estimated line by line, and then counted on the finished
+prompt, whatever the tokenizer.
+Each entry stands on one line, so no content can pass for another entry or for a
+section.
 """
 
 import collections
@@ -27,15 +30,14 @@ ORDERS = ('rank', 'insertion')
 
 _INSTRUCTION = (
   'Answer the question from the memory below, in as few words as possible. '
-  'Write the answer alone. If the memory does not tell, write: unknown.'
+  f'Write the answer alone. If the memory does not tell, write: {base.UNKNOWN}.'
 )
 _SEARCH_HINT = (
   'If something is missing that the memory may hold elsewhere, write only '
   '"SEARCH: " and the words to look for.'
 )
 _KINDS = (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
-_LINE_TOKENS = 4  # number and line break of an entry, at most
-_FORMAT_TOKENS = 24  # chat template, headers and line breaks, at most
+_CORE = 'core_memory: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Layout:
   count: Callable[[str], int]  # tokens of a text
   tokens: int  # limit of the whole prompt
   order: str = 'insertion'  # of the shown entries, or by rank
+  markup: int = 0  # tokens of the limit that turns and headers take
+  question_tokens: int | None = None  # limit of the question
 
   def __post_init__(self):
     if self.order not in ORDERS:
@@ -52,7 +56,8 @@ class Layout:
         f'Entries cannot be shown in the order {self.order!r}: use one of '
         f'{", ".join(ORDERS)}.'
       )
-    least = 2 * (_FORMAT_TOKENS + self.count(_INSTRUCTION + _SEARCH_HINT))
+    lead = f'{_INSTRUCTION} {_SEARCH_HINT}'
+    least = 2 * (self.markup + self.count(_system(lead, '', ())))
     if self.tokens < least:
       raise ValueError(
         f'reader.prompt_tokens={self.tokens} leaves no room for a memory: use '
@@ -72,38 +77,76 @@ class Layout:
     `found` holds the entries of each kind, best first.
     """
     lead = _INSTRUCTION + (f' {_SEARCH_HINT}' if may_search else '')
-    room = self.tokens - _FORMAT_TOKENS - self.count(lead)
+    limit = self.tokens - self.markup
+    room = limit - self._tokens(lead)
     question = self._cut(_line(question), room // 2)
-    room -= self.count(question)
-    core = self._cut(_line(core), room)
-    room -= self.count(core)
-    shown = self._best(found, room)
-    if self.order == 'insertion':
-      shown.sort(key=operator.attrgetter('order'))
-    lines = tuple((e.kind, _line(e.text)) for e in shown)
-    return base.Prompt(_system(lead, core, lines), question), shown
+    if self.question_tokens is not None:
+      question = self._cut(question, self.question_tokens)
+    asked = self._tokens(question)
+    core = self._cut(_line(core), room - asked - self._tokens(_CORE))
+    room -= asked + self._tokens(_CORE) + self._tokens(core)
+    costs = self._costs(found)
+    kept = self._first(costs, found, room)
+    while True:
+      shown = [e for e, keep in zip(found, kept) if keep]
+      if self.order == 'insertion':
+        shown.sort(key=operator.attrgetter('order'))
+      lines = tuple((e.kind, _line(e.text)) for e in shown)
+      system = _system(lead, core, lines)
+      over = _whole(self.count, system) + self._tokens(question) - limit
+      if over <= 0:
+        return base.Prompt(system, question), shown
+      # The parts together cost more than one by one: give up some more.
+      if shown:
+        kept = self._without(costs, found, kept, over)
+      elif core:
+        core = self._shorter(core, over)
+      elif question:
+        question = self._shorter(question, over)
+      else:
+        raise ValueError(f'{self.tokens} tokens hold no prompt at all.')
 
-  def _best(
-    self, found: Sequence[structs.Entry], room: int
-  ) -> list[structs.Entry]:
-    """The entries that fit, in the given order; those left out rank lower."""
-    costs = [self.count(_line(e.text)) + _LINE_TOKENS for e in found]
+  def _tokens(self, text: str) -> int:
+    return _count(self.count, text)
+
+  def _costs(self, found: Sequence[structs.Entry]) -> list[int]:
+    number = self._tokens(f'\n{len(found)}. ')
+    return [_count_line(self.count, e.text) + number for e in found]
+
+  def _first(self, costs, found, room: int) -> list[bool]:
+    """Which entries fit; those that do not rank lower than those that do."""
+    room -= sum(
+      self._tokens(f'\n{_header(kind)}') for kind in {e.kind for e in found}
+    )
     if sum(costs) <= room:
-      return list(found)
-    kept = set()
+      return [True] * len(found)
+    kept = [False] * len(found)
     for place in _by_rank(found):
       room -= costs[place]
       if room < 0:
         break
-      kept.add(place)
-    return [entry for place, entry in enumerate(found) if place in kept]
+      kept[place] = True
+    return kept
+
+  def _without(self, costs, found, kept, over: int) -> list[bool]:
+    """Those kept without their lowest ranks, by estimate enough of them."""
+    kept = list(kept)
+    for place in reversed(_by_rank(found)):
+      if kept[place] and over > 0:
+        kept[place] = False
+        over -= costs[place]
+    return kept
+
+  def _shorter(self, text: str, over: int) -> str:
+    tokens = self._tokens(text)
+    return self._cut(text, min(tokens - over, tokens - 1))
 
   def _cut(self, text: str, tokens: int) -> str:
     """The longest beginning, in words, of at most so many tokens."""
-    if self.count(text) <= tokens:
+    if self._tokens(text) <= tokens:
       return text
     words = text.split(' ')
-    low, high = 0, len(words)
+    low, high = 0, len(words) - 1
     while low < high:
       middle = (low + high + 1) // 2
       fits = self.count(' '.join(words[:middle])) <= tokens
@@ -126,18 +169,37 @@ def _system(
 ) -> str:
   lines = [lead]
   if core:
-    lines.append(f'core_memory: {core}')
+    lines.append(f'{_CORE}{core}')
   for kind in _KINDS:
     texts = [text for its_kind, text in shown if its_kind == kind]
     if texts:
-      lines.append(f'{kind.name.lower()}_memory:')
+      lines.append(_header(kind))
       lines += [f'{i + 1}. {text}' for i, text in enumerate(texts)]
   if len(lines) == 1:
     lines.append('The memory is empty.')
   return '\n'.join(lines)
 
 
+def _header(kind: structs.Kind) -> str:
+  return f'{kind.name.lower()}_memory:'
+
+
 @functools.lru_cache(1 << 16)
 def _line(text: str) -> str:
   """The text on one line."""
   return ' '.join(text.split())
+
+
+@functools.lru_cache(1 << 14)
+def _count(count: Callable[[str], int], text: str) -> int:
+  return count(text)
+
+
+@functools.lru_cache(1 << 16)  # entries are shown for question after question
+def _count_line(count: Callable[[str], int], text: str) -> int:
+  return count(_line(text))
+
+
+@functools.lru_cache(1 << 10)  # as many as of the texts themselves
+def _whole(count: Callable[[str], int], system: str) -> int:
+  return count(system)

@@ -2,14 +2,20 @@
 
 `Spec.request` writes the body of a request, `read` judges a response:
 
-  200, an answer         the text, without what a model thought before it
-  200, anything else     asked again: no JSON, half of it, no choice, no text,
-                         thinking without an end
-  408, 409, 425, 429,    asked again, not before Retry-After if it is given
-  and 5xx
+  200, a text            the answer, without what a model thought before it; ''
+                         is an answer, too: that of a model which says nothing
+  200, anything else     asked again: no JSON, half of it, no choice, null for
+                         its text, thinking without an end
+  408, 409, 425, 429,    asked again, not before Retry-After if it is given; a
+  and 5xx                failure if that is more than 10 minutes away
   401, 403, 404          settings are wrong (key, address or name of the model):
-                         the run stops, unless an answer has come before
-  other                  the request is at fault (too long, say): a failure
+                         the run stops, unless that model has answered before
+  other                  the request is at fault (too long, say): a failure,
+                         not asked again
+
+What no response leads to, and one that is too large, stands in client.py. A
+base model (`completions`) goes on writing after its answer: of its reply, the
+first line that is not empty counts.
 
 Nothing here opens a connection, see client.py.
 """
@@ -17,8 +23,9 @@ Nothing here opens a connection, see client.py.
 import dataclasses
 import datetime
 import email.utils
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mem_alpha.readers import base
 
@@ -63,7 +70,8 @@ class Spec:
     )
     if self.api == 'completions':
       return body | dict(
-        prompt=f'{system}\n\nQuestion: {user}\nAnswer:', stop=['\n']
+        prompt=f'{system}\n\nQuestion: {user}\nAnswer:',
+        stop=['\nQuestion:'],  # a line break alone may come first
       )
     if self.thinking is not None:  # vLLM, SGLang and llama.cpp read it
       body['chat_template_kwargs'] = {'enable_thinking': self.thinking}
@@ -83,14 +91,22 @@ class Reply:
   after: float = 0.0  # seconds that the server asks to wait
 
 
-def read(status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-  """Judges one response; `headers` are looked up in lower case."""
+def read(
+  status: int,
+  headers: Mapping[str, str],
+  content: bytes,
+  hide: Callable[[str], str] = str,
+) -> Reply:
+  """Judges one response; `headers` are looked up in lower case.
+
+  `hide` takes secrets out of the server's words, before they are cut short.
+  """
   if status == 200:
-    return _answer(content)
+    return _answer(content, hide)
   reason = f'HTTP {status}'
   if status in _SETTINGS:
     reason += f', {_SETTINGS[status]}'
-  if said := _excerpt(content):
+  if said := _excerpt(content, hide):
     reason += f' ("{said}")'
   return Reply(
     failed=reason,
@@ -115,31 +131,23 @@ def retry_after(value: str) -> float:
   return seconds if 0 < seconds < float('inf') else 0.0
 
 
-def _answer(content: bytes) -> Reply:
+def _answer(content: bytes, hide: Callable[[str], str]) -> Reply:
   try:
     choice = json.loads(content)['choices'][0]
-    text = (
-      choice['message']['content'] if 'message' in choice else choice['text']
-    )
+    is_chat = 'message' in choice
+    text = choice['message']['content'] if is_chat else choice['text']
   except (ValueError, LookupError, TypeError, RecursionError) as error:
     what = 'no JSON' if isinstance(error, ValueError) else 'no choice with text'
     return Reply(failed=f'the reply holds {what}', retry=True)
-  if not isinstance(text, str) or not text.strip():
+  if not isinstance(text, str):
     return Reply(failed='the reply holds no text', retry=True)
-  text, closed = _after_thinking(text)
-  if not closed:
-    return Reply(failed='the reply ends before its answer', retry=True)
-  return Reply(text=text)
+  said = base.completion(hide(text))
+  if said.failed:
+    return Reply(failed=said.failed, retry=True)
+  return Reply(said.text if is_chat else said.text.partition('\n')[0].rstrip())
 
 
-def _after_thinking(text: str) -> tuple[str, bool]:
-  """What follows the thinking, and whether that came to an end."""
-  before, closed, after = text.rpartition('</think>')
-  if not closed:
-    return text.strip(), not text.lstrip().startswith('<think>')
-  return after.strip(), bool(after.strip())
-
-
+@functools.lru_cache(1 << 10)  # questions about one memory share its text
 def _disarm(text: str) -> str:
   """Servers read `<|im_end|>` in a text as the end of the turn.
 
@@ -149,9 +157,9 @@ def _disarm(text: str) -> str:
   return text.encode('utf-8', 'replace').decode()
 
 
-def _excerpt(content: bytes) -> str:
+def _excerpt(content: bytes, hide: Callable[[str], str]) -> str:
   """The server's own words, short and on one line."""
-  text = content[: 4 * _EXCERPT].decode('utf-8', 'replace')
+  text = content.decode('utf-8', 'replace')
   try:
     value = json.loads(content)
     for name in ('error', 'message', 'detail'):
@@ -159,5 +167,6 @@ def _excerpt(content: bytes) -> str:
     text = value if isinstance(value, str) else text
   except (ValueError, RecursionError):
     pass
+  text = hide(text)[: 4 * _EXCERPT]
   text = ''.join(c if c.isprintable() else ' ' for c in text)
   return ' '.join(text.split())[:_EXCERPT]

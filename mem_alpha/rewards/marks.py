@@ -1,7 +1,9 @@
 """The score of every answer of a batch, by rule or by judge.
 
 An answer that its reader failed to give has no score (None), and neither has
-one that its judge failed on: both are left out and counted, see answer.py.
+one that its judge failed on: both are left out and counted, see answer.py. An
+answer that says nothing is an answer: 0 by every rule, but a judge is asked
+about it, for some questions have no answer and the demand is to say so.
 """
 
 from collections.abc import Sequence
@@ -45,22 +47,20 @@ class Marker:
         mark = None
         if answer.failed:
           pass
-        elif question.metric != scores_lib.JUDGE or not answer.text.strip():
-          mark = self._by_rule(question, answer)
-        else:
+        elif question.metric == scores_lib.JUDGE:
           waiting.append((m, q))
+        else:
+          mark = scores_lib.score(
+            question.metric,
+            answer.text,
+            question.answers,
+            profile=self.profile,
+          )
         row.append(mark)
       marks.append(row)
     if waiting:
       self._judge(waiting, questions, answers, marks)
     return marks
-
-  def _by_rule(self, question, answer) -> float:
-    if question.metric == scores_lib.JUDGE:
-      return 0.0  # nothing was said, so there is nothing to judge
-    return scores_lib.score(
-      question.metric, answer.text, question.answers, profile=self.profile
-    )
 
   def _judge(self, waiting, questions, answers, marks) -> None:
     """Fills in, in place, the marks that a judge gives."""
@@ -74,13 +74,18 @@ class Marker:
         (
           questions[m][q].text,
           questions[m][q].answers,
-          scores_lib.after_thinking(answers[m][q].text),
+          _said(answers[m][q]),
         )
         for m, q in waiting
       ]
     )
     for (m, q), verdict in zip(waiting, verdicts, strict=True):
       marks[m][q] = None if verdict is None else float(verdict)
+
+
+def _said(answer: structs.Answer) -> str:
+  said = scores_lib.after_thinking(answer.text)
+  return said if said.strip() else base.UNKNOWN
 
 
 def published_yes(profile: str):

@@ -4,7 +4,8 @@ Questions about one memory share its text. The prefix is read once, its cache
 fanned out to the rows, and each row reads the tail of its own, one token a
 step, before it answers. Shapes are fixed: a call is one or more batches of
 `groups` prefixes with `tails` rows each, or of as many rows that share nothing.
-Prefixes come in three widths, the longest of which is the limit.
+Prefixes come in three widths, the longest of which is the limit; a longer one
+is refused.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ Group = tuple[Sequence[int], Sequence[Sequence[int]]]  # a prefix, its tails
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-  """Sizes of a batch, in rows and tokens. Prefixes are cut, tails must fit."""
+  """Sizes of a batch, in rows and tokens. Prefixes and tails must fit."""
 
   groups: int
   tails: int
@@ -54,6 +55,11 @@ class Continuer:
     self.params = decoder.for_sampling(cfg, params)
 
   def __call__(self, groups: Sequence[Group]) -> list[list[list[int]]]:
+    longest = max((len(prefix) for prefix, _ in groups), default=0)
+    if longest > self.shape.prefix:
+      raise ValueError(
+        f'A prefix of {longest} tokens is longer than {self.shape.prefix}.'
+      )
     answers = [[[] for _ in tails] for _, tails in groups]
     shared, alone = [], []
     for g, (prefix, tails) in enumerate(groups):
@@ -62,7 +68,7 @@ class Continuer:
           (g, t)
           for t in range(start, min(start + self.shape.tails, len(tails)))
         ]
-        unit = (prefix[: self.shape.prefix], places)
+        unit = (prefix, places)
         (shared if len(places) > 1 else alone).append(unit)
     rows = self.shape.groups * self.shape.tails
     for units, count, size in (

@@ -4,8 +4,9 @@ A rollout's questions can be answered as soon as its last chunk is read, and a
 stored content can be judged as soon as its turn is over. Where reader and
 judges wait for another machine (`overlaps`), both happen at once, in threads,
 while other rollouts still sample. Where they need this machine's devices, all
-is asked at the end, in one batch. Either way the same is asked, so the answers
-are the same.
+is asked at the end, in one batch; if only the judge of answers is elsewhere,
+grading begins as soon as the last rollout of the batch is read, while the next
+batch samples. Either way the same is asked, so the answers are the same.
 """
 
 import concurrent.futures
@@ -35,6 +36,7 @@ class Panel:
   marker: marks_lib.Marker = dataclasses.field(default_factory=marks_lib.Marker)
   judge: judge_lib.Content | None = None
   published_content: bool = False  # judge refused calls too, as published
+  close: Callable[[], None] = lambda: None  # ends connections, if there are any
 
 
 @dataclasses.dataclass
@@ -74,9 +76,14 @@ class Reading:
       instance.questions if row in rows else ()
       for row, instance in enumerate(instances)
     ]
-    work = functools.partial(self._answer, memories, questions)
-    now = base.overlaps(self.panel.reader)
-    self._reads.append((rows, _begin(work, now=now)))
+    here = not base.overlaps(self.panel.reader)
+    read = functools.partial(self._answer, memories, questions)
+    if here and self.panel.marker.overlaps:
+      answers = read()  # takes its time now or later; grading need not wait
+      read = lambda: answers  # noqa: E731
+      here = False
+    work = functools.partial(self._mark, read, questions)
+    self._reads.append((rows, _begin(work, now=not here)))
 
   def judge(self, turns, instances: Sequence[structs.Instance | None]) -> None:
     """Asks about what some turns stored; fills in their verdicts in the end."""
@@ -109,7 +116,10 @@ class Reading:
 
   def _answer(self, memories, questions):
     queries = [[question.text for question in row] for row in questions]
-    answers = self.panel.reader(memories, queries)
+    return self.panel.reader(memories, queries)
+
+  def _mark(self, read: Callable, questions):
+    answers = read()
     return answers, self.panel.marker(questions, answers)
 
 

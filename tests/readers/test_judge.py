@@ -59,14 +59,31 @@ def test_what_cannot_be_parsed_is_asked_in_other_words_and_left_out():
   assert grade([TRIPLE, TRIPLE]) == [None, True]
   assert len(prompts) == 4 and len({p.system for p in prompts}) == 3
   assert len({p.user for p in prompts}) == 1
-  assert (ledger.failed, ledger.total) == (1, 1)
+  assert (ledger.failed, ledger.total) == (1, 2)  # verdicts, not requests
+
+
+def test_every_verdict_counts_once_whoever_gives_it():
+  def unclear_now_and_then(asked):  # 4 of 100
+    for p in asked:
+      number = int(json.loads(p.user)['answer'])
+      bad = number % 25 == 7
+      yield base.Completion('hm' if bad else '{"valid": true}')
+
+  ledger = failures.Ledger(0.1)
+  grade = judge.Correct(unclear_now_and_then, ledger)
+  found = grade([('q', ('a',), str(i)) for i in range(1000)])
+  assert (found.count(None), found.count(True)) == (40, 960)
+  assert (ledger.failed, ledger.total) == (40, 1000)
+  hopeless = judge.Correct(model('hm')[0], failures.Ledger(0.1))
+  with pytest.raises(base.ReaderError, match='because: the judge gave no verd'):
+    hopeless([TRIPLE] * 500)
 
 
 def test_a_failed_request_is_left_out_and_not_asked_again():
   ask, prompts = model(base.Completion(failed='HTTP 500'))
-  ledger = failures.Ledger(0.5)  # the client has counted it already
+  ledger = failures.Ledger(0.5)
   assert judge.Correct(ask, ledger)([TRIPLE]) == [None]
-  assert len(prompts) == 1 and ledger.total == 0
+  assert len(prompts) == 1 and (ledger.failed, ledger.total) == (1, 1)
   assert judge.Correct(ask, ledger)([]) == []
 
 

@@ -7,6 +7,9 @@ import pytest
 from hypothesis import strategies
 
 from mem_alpha import structs
+from mem_alpha import text as text_lib
+from mem_alpha.readers import base
+from mem_alpha.readers import local
 from mem_alpha.readers import prompt
 
 SEMANTIC, EPISODIC = structs.Kind.SEMANTIC, structs.Kind.EPISODIC
@@ -73,10 +76,18 @@ def test_the_lowest_ranks_are_dropped_first():
   assert 0 < len(ranks) - episodic <= 1 or len(ranks) == episodic > 0
 
 
+# Tokenizers of all kinds, and limits that some memories are above.
+COUNTERS = [
+  (lambda s: len(re.findall(r'\w+|\S', s)), 200),
+  (lambda s: len(s.encode()), 1000),  # a token per byte
+  (lambda s: 2 * len(s), 2000),
+  (lambda s: len(s) // 5 + s.count('\n') * 20, 400),  # line breaks are dear
+  (lambda s: (len(s) // 30) ** 2, 400),  # joined texts cost more than parts
+]
 texts = strategies.text(max_size=60)
 
 
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=100)
 @hypothesis.given(
   strategies.text(max_size=400),
   strategies.text(max_size=2000),
@@ -84,20 +95,18 @@ texts = strategies.text(max_size=60)
     strategies.tuples(strategies.sampled_from([SEMANTIC, EPISODIC]), texts),
     max_size=30,
   ),
-  strategies.integers(160, 400),
+  strategies.sampled_from(COUNTERS),
   strategies.sampled_from(prompt.ORDERS),
   strategies.booleans(),
 )
 def test_it_never_fails_and_keeps_to_the_limit(
-  question, core, contents, tokens, order, may_search
+  question, core, contents, kind_of_count, order, may_search
 ):
-  def count_pieces(text):
-    return len(re.findall(r'\w+|\S', text))
-
-  layout = prompt.Layout(count_pieces, tokens, order)
+  counter, tokens = kind_of_count
+  layout = prompt.Layout(counter, tokens, order)
   found = [entry(kind, i, text) for i, (kind, text) in enumerate(contents)]
   fitted, shown = layout.fit(question, core, found, may_search=may_search)
-  assert count_pieces(fitted.system) + count_pieces(fitted.user) <= tokens
+  assert counter(fitted.system) + counter(fitted.user) <= tokens
   # Nothing stored makes a line of its own.
   headers = len({e.kind for e in shown})
   core_line = '\ncore_memory:' in fitted.system
@@ -110,3 +119,37 @@ def test_bad_settings_are_named():
     prompt.Layout(count, 300, order='date')
   with pytest.raises(ValueError, match='prompt_tokens=40 leaves no room'):
     prompt.Layout(count, 40)
+
+
+def test_a_tiny_vocabulary_stays_within_the_limit():
+  vocab = text_lib.train_bpe(
+    ['Ann has a cat. What is it?'] * 50, vocab_size=300
+  )
+  model = local.Local(
+    lambda groups: [[[] for _ in tails] for _, tails in groups],
+    vocab,
+    prefix=2048,
+    tail=64,
+  )
+  layout = prompt.Layout(
+    lambda s: len(vocab.encode(s)),
+    2048,
+    markup=local.markup_tokens(vocab),
+    question_tokens=model.question_tokens,
+  )
+  found = [
+    entry((EPISODIC, SEMANTIC)[i % 2], i, f'Ann has cat {i}. {"x " * 12}')
+    for i in range(80)
+  ]
+  for question in ('What is it?', 'What is it? ' * 20):
+    fitted, shown = layout.fit(question, 'core', found)
+    texts = len(vocab.encode(fitted.system)) + len(vocab.encode(fitted.user))
+    assert 1900 < texts + local.markup_tokens(vocab) <= 2048
+    assert 0 < len(shown) < len(found)
+    assert model([fitted]) == [base.Completion('')]  # not refused
+
+
+def test_a_question_may_have_a_limit_of_its_own():
+  layout = prompt.Layout(count, 300, question_tokens=3)
+  fitted, _ = layout.fit('one two three four', '', FOUND)
+  assert fitted.user == 'one two three'

@@ -32,7 +32,7 @@ def test_a_completions_request():
   assert spec.path == '/completions'
   body = spec.request(PROMPT)
   assert body['prompt'] == 'memory\n\nQuestion: question\nAnswer:'
-  assert body['stop'] == ['\n'] and 'messages' not in body
+  assert body['stop'] == ['\nQuestion:'] and 'messages' not in body
   with pytest.raises(ValueError, match="endpoint.api='responses' is unknown"):
     protocol.Spec('m', 9, api='responses')
 
@@ -55,6 +55,11 @@ def test_no_text_can_end_its_turn():
       'Oslo',
     ),
     (b'{"choices": [{"text": "a</think>Oslo"}]}', 'Oslo'),  # no opening tag
+    (b'{"choices": [{"text": "\\n\\n Oslo \\n2."}]}', 'Oslo'),  # its first line
+    (b'{"choices": [{"message": {"content": "a\\nb"}}]}', 'a\nb'),
+    (b'{"choices": [{"text": "\\n"}]}', ''),  # nothing is an answer
+    (b'{"choices": [{"message": {"content": ""}}]}', ''),
+    (b'{"choices": [{"message": {"content": "a</think>"}}]}', ''),
     (
       b'{"choices": [{"text": "{\\"score\\": 1.0} </answer> <b>1</b>"}]}',
       '{"score": 1.0} </answer> <b>1</b>',  # text, whatever it looks like

@@ -15,7 +15,7 @@ def test_rules_judges_and_failures_side_by_side():
 
   def judge(triples):
     seen.extend(triples)
-    return [True, None]
+    return [True, None, False]
 
   questions = [
     [question('exact'), question('judge', 'who?'), question('exact')],
@@ -36,7 +36,16 @@ def test_rules_judges_and_failures_side_by_side():
   assert seen == [
     ('who?', ('Oslo',), ' Oslo it is'),
     ('where?', ('Oslo',), 'Rome'),
+    ('?', ('Oslo',), 'unknown'),
   ]
+
+
+@pytest.mark.parametrize('profile', ['default', 'reference'])
+def test_a_judge_sees_that_an_answer_abstains(profile):
+  judge = lambda triples: [said == 'unknown' for _, _, said in triples]  # noqa: E731
+  asked = [question('judge', answers=('It was not mentioned.',))] * 2
+  said = [structs.Answer(''), structs.Answer('<think>hm</think> ')]
+  assert marks.Marker(profile, judge)([asked], [said]) == [[1.0, 1.0]]
 
 
 def test_the_profile_reaches_the_scorers():

@@ -93,11 +93,13 @@ def test_drawn_answers_do_not_depend_on_their_neighbours(params):
   assert ask([(prefix, tails[::-1])])[0] == together[0][::-1]
 
 
-def test_a_prefix_over_its_limit_loses_its_end(params):
+def test_a_prefix_over_its_limit_is_refused(params):
   ask = continuations.Continuer(CFG, params, shape=SHAPE, sampling=GREEDY)
   (prefix, tails), *_ = random_groups(9, (2,))
   prefix = (prefix * 16)[:16]
-  assert ask([(prefix + [7] * 9, tails)]) == ask([(prefix, tails)])
+  assert ask([(prefix, tails)])
+  with pytest.raises(ValueError, match='25 tokens is longer than 16'):
+    ask([(prefix + [7] * 9, tails)])
 
 
 def test_a_mesh_changes_nothing(params):
