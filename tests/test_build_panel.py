@@ -1,5 +1,7 @@
 """Who answers and judges, from a config: every knob reaches its part."""
 
+import math
+
 import pytest
 
 from configs import base
@@ -46,6 +48,19 @@ def vocab():
     (dict(endpoint__attempts=0), 'endpoint.attempts=0 is out of range'),
     (dict(endpoint__read_seconds=0.0), 'read_seconds=0.0 is out of range'),
     (dict(reader__rounds=-1), 'reader.rounds=-1 is out of range'),
+    (dict(reader__rounds=6), 'reader.rounds=6 .*at most 5'),
+    (dict(reader__max_words=0), 'reader.max_words=0 is out of range'),
+    (dict(reader__query_words=0), 'reader.query_words=0 is out of range'),
+    (dict(endpoint__max_requests=0), 'max_requests=0 .*at least 1'),
+    (dict(endpoint__max_requests=-5), 'max_requests=-5 is out of range'),
+    (dict(endpoint__first_wait=-1.0), 'first_wait=-1.0 is out of range'),
+    (dict(endpoint__longest_wait=-1.0), 'longest_wait=-1.0 is out of range'),
+    (dict(endpoint__failure_limit=math.nan), 'failure_limit=nan is out of'),
+    (dict(endpoint__failure_limit=1.5), 'failure_limit=1.5 .*at most 1'),
+    (
+      ENDPOINT | dict(endpoint__api='completions', reader__thinking=False),
+      "reader.thinking=False does nothing with endpoint.api='completions'",
+    ),
     (dict(grpo__waves=3), 'instances=8 cannot be split into grpo.waves=3'),
     (dict(reader__name='endpoint'), 'needs endpoint.url and endpoint.model'),
     (dict(judge__name='local'), 'needs reader.weights'),
@@ -70,12 +85,13 @@ def test_endpoint_knobs_reach_their_parts(vocab, tmp_path, monkeypatch):
   monkeypatch.setenv('A_KEY', 'sk-secret')
   config = config_with(
     **ENDPOINT,
-    endpoint__api='completions',
     endpoint__key_env='A_KEY',
     endpoint__concurrency=5,
     endpoint__connect_seconds=2.0,
     endpoint__read_seconds=3.0,
     endpoint__attempts=4,
+    endpoint__first_wait=0.1,
+    endpoint__longest_wait=9.0,
     endpoint__max_requests=6,
     endpoint__failure_limit=0.3,
     endpoint__cache=str(tmp_path / 'shared.sqlite'),
@@ -101,22 +117,36 @@ def test_endpoint_knobs_reach_their_parts(vocab, tmp_path, monkeypatch):
   assert (reader.rounds, reader.layout.tokens) == (2, 999)
   assert reader.layout.order == 'rank'
   assert reader.layout.count('some words') == len(vocab.encode('some words'))
+  assert reader.layout.markup == local.markup_tokens(vocab)
   spec = model.spec
   assert (spec.model, spec.max_tokens, spec.temperature) == ('m', 7, 0.5)
-  assert (spec.api, spec.thinking) == ('completions', False)
+  assert (spec.api, spec.thinking) == ('chat', False)
   limits = model.client.limits
   assert (limits.concurrency, limits.attempts, limits.max_requests) == (5, 4, 6)
   assert (limits.connect_seconds, limits.read_seconds) == (2.0, 3.0)
+  assert (limits.first_wait, limits.longest_wait) == (0.1, 9.0)
   assert model.client.ledger.limit == 0.3
+  # One ledger, one client with one budget, for all.
+  ledgers = (reader.ledger, panel.marker.judge.ledger, panel.judge.ledger)
+  assert all(ledger is model.client.ledger for ledger in ledgers)
   assert (tmp_path / 'shared.sqlite').exists()
   grade, inspect = panel.marker.judge, panel.judge
   assert grade.model.spec.model == inspect.model.spec.model == 'other'
   assert grade.model.spec.max_tokens == 8
-  assert grade.model.client is model.client  # one budget, one ledger
+  assert grade.model.client is model.client
   assert panel.marker.profile == 'reference' and grade.yes('Yes')
   assert not inspect.sees_chunk and panel.published_content
   assert 'sk-secret' not in f'{vars(model)} {vars(reader)} {config}'
-  model.client.close()
+  panel.close()
+  assert [path.name for path in tmp_path.iterdir()] == ['shared.sqlite']
+
+
+def test_a_model_without_a_chat_template(vocab, tmp_path):
+  config = config_with(**ENDPOINT, endpoint__api='completions')
+  build_panel.check(config)
+  panel = build_panel.panel(config, vocab, tmp_path)
+  assert panel.reader.model.spec.path == '/completions'
+  panel.close()
 
 
 def test_rules_reach_the_rewards():
@@ -154,3 +184,8 @@ def test_a_local_reader_is_built_from_weights(tiny_model, vocab, tmp_path):
   assert (shape.groups, shape.tails) == (2, 3)
   assert (shape.prefix, shape.tail) == (640, 64)
   assert model.generate.sampling.max_new_tokens == 4
+  layout = panel.reader.layout
+  assert (model.prefix, model.tail) == (640, 64)
+  assert layout.question_tokens == model.question_tokens < 64
+  assert layout.markup == local.markup_tokens(model.tokenizer)
+  panel.close()

@@ -1,5 +1,6 @@
 """--mode=prepare: same bytes twice, nothing shared, everything written down."""
 
+import contextlib
 import importlib
 import json
 import pathlib
@@ -242,7 +243,7 @@ def test_every_data_config_passes_its_checks(name):
 def test_a_model_at_the_endpoint_filters_questions(
   config, tmp_path, monkeypatch
 ):
-  def complete(prompts):
+  def says(prompts):
     return [
       readers.Completion('v0')
       if 'fact 0' in prompt.user
@@ -250,7 +251,12 @@ def test_a_model_at_the_endpoint_filters_questions(
       for prompt in prompts
     ]
 
-  monkeypatch.setattr(build_panel, 'helper', lambda *_: complete)
+  @contextlib.contextmanager
+  def helper(config, workdir):
+    yield complete
+
+  complete = says
+  monkeypatch.setattr(build_panel, 'helper', helper)
   config.data.sources = ('squad',)
   config.prepare.ask = True
   config.endpoint.url, config.endpoint.model = 'http://x/v1', 'm'
@@ -258,9 +264,6 @@ def test_a_model_at_the_endpoint_filters_questions(
   train = schema.read(tmp_path / 'out' / 'train.parquet')
   asked = [q.text for i in train for q in i.questions]
   assert asked and not any('fact 0' in text_ for text_ in asked)
-  failing = [readers.Completion(failed='timeout')]
-  monkeypatch.setattr(
-    build_panel, 'helper', lambda *_: lambda p: failing * len(p)
-  )
+  complete = lambda p: [readers.Completion(failed='timeout')] * len(p)  # noqa: E731
   with pytest.raises(ValueError, match=r'got no answer \(timeout\)'):
     prepare.run(config, tmp_path / 'other')

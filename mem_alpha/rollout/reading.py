@@ -76,14 +76,13 @@ class Reading:
       instance.questions if row in rows else ()
       for row, instance in enumerate(instances)
     ]
-    here = not base.overlaps(self.panel.reader)
     read = functools.partial(self._answer, memories, questions)
-    if here and self.panel.marker.overlaps:
+    now = base.overlaps(self.panel.reader)
+    if not now and self.panel.marker.overlaps:
       answers = read()  # takes its time now or later; grading need not wait
-      read = lambda: answers  # noqa: E731
-      here = False
+      read, now = (lambda: answers), True
     work = functools.partial(self._mark, read, questions)
-    self._reads.append((rows, _begin(work, now=not here)))
+    self._reads.append((rows, _begin(work, now=now)))
 
   def judge(self, turns, instances: Sequence[structs.Instance | None]) -> None:
     """Asks about what some turns stored; fills in their verdicts in the end."""

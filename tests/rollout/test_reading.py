@@ -1,5 +1,6 @@
 """Reading beside the sampling: the same results, begun in time."""
 
+import dataclasses
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from mem_alpha import structs
 from mem_alpha.readers import base
 from mem_alpha.readers import lexical
+from mem_alpha.rewards import marks
 from mem_alpha.rollout import reading
 
 LEXICAL = lexical.Lexical()
@@ -53,11 +55,11 @@ def memories():
   )
 
 
-def read_all(asked, after=lambda: None):
+def read_all(asked, after=lambda: None, instances=INSTANCES):
   for chunk in range(3):
-    rows = asked.done(INSTANCES, chunk, last=chunk == 2)
+    rows = asked.done(instances, chunk, last=chunk == 2)
     if rows:
-      asked.read(rows, memories(), INSTANCES)
+      asked.read(rows, memories(), instances)
   after()
   return asked.results(4)
 
@@ -87,6 +89,34 @@ def test_reading_begins_before_the_results_are_wanted():
     release.set()
 
   read_all(reading.Reading(reading.Panel(reader)), began)
+
+
+def test_grading_elsewhere_begins_before_the_results_are_wanted():
+  graded, release = threading.Event(), threading.Event()
+
+  def judge(triples):
+    graded.set()
+    assert release.wait(30)
+    return [said == 'Oslo' for _, _, said in triples]
+
+  judge.overlaps = True
+  judged = [
+    i and dataclasses.replace(i, questions=(as_judged(*i.questions),))
+    for i in INSTANCES
+  ]
+
+  def began():
+    assert graded.wait(30)
+    release.set()
+
+  panel = reading.Panel(LEXICAL, marks.Marker(judge=judge))
+  found = read_all(reading.Reading(panel), began, judged)
+  want = read_all(reading.Reading(reading.Panel(LEXICAL)))
+  assert found == want  # the rule of the metric and the judge agree here
+
+
+def as_judged(question):
+  return dataclasses.replace(question, metric='judge')
 
 
 def test_an_error_reaches_the_run():
