@@ -69,34 +69,53 @@ _CHAT_TEMPLATE = (
 
 
 @pytest.fixture(scope='session')
-def tiny_model(tmp_path_factory):
-  """A Hugging Face directory: a random Llama and a ChatML tokenizer."""
+def make_tiny_model(tmp_path_factory):
+  """Makes Hugging Face directories: a small Llama and a ChatML tokenizer.
+
+  `fill(model, vocab)` sets the weights, in place, without gradients.
+  """
   import torch
   import transformers
 
   from mem_alpha import text
 
-  folder = tmp_path_factory.mktemp('tiny') / 'model'
-  vocab = text.train_bpe(['the answer to the question'], vocab_size=300)
-  vocab.save(folder)
-  path = folder / text.CONFIG_FILE
-  config = json.loads(path.read_text())
-  path.write_text(json.dumps(config | {'chat_template': _CHAT_TEMPLATE}))
-  torch.manual_seed(0)
-  model = transformers.AutoModelForCausalLM.from_config(
-    transformers.LlamaConfig(
-      vocab_size=300,
-      hidden_size=32,
-      intermediate_size=48,
-      num_hidden_layers=2,
-      num_attention_heads=4,
-      num_key_value_heads=2,
-      eos_token_id=vocab.end_of_turn,
-      pad_token_id=vocab.pad,
+  def make(texts, fill):
+    folder = tmp_path_factory.mktemp('tiny') / 'model'
+    vocab = text.train_bpe(texts, vocab_size=300)
+    vocab.save(folder)
+    path = folder / text.CONFIG_FILE
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {'chat_template': _CHAT_TEMPLATE}))
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(
+      transformers.LlamaConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=vocab.end_of_turn,
+        pad_token_id=vocab.pad,
+      )
     )
-  )
-  with torch.no_grad():  # sharper than at birth, so that no two tokens tie
+    with torch.no_grad():
+      fill(model, vocab)
+    model.save_pretrained(folder)
+    return folder
+
+  return make
+
+
+@pytest.fixture(scope='session')
+def tiny_model(make_tiny_model):
+  """One with random weights."""
+  import torch
+
+  def fill(model, vocab):
+    del vocab
+    # Sharper than at birth, so that no two tokens tie.
     for name, weight in model.named_parameters():
       torch.nn.init.normal_(weight, mean='norm' in name, std=0.3)
-  model.save_pretrained(folder)
-  return folder
+
+  return make_tiny_model(['the answer to the question'], fill)
