@@ -178,6 +178,26 @@ def test_a_finished_run_only_makes_its_table_again(unbroken, monkeypatch):
   assert results(unbroken) == before
 
 
+def test_what_was_opened_is_closed_where_a_run_fails(tmp_path, monkeypatch):
+  closed = []
+
+  class Parts:
+    def __init__(self, config, workdir):
+      self.close = lambda: closed.append(workdir)
+
+  def fails(*args, **kwargs):
+    raise ValueError('too many failures')
+
+  monkeypatch.setattr(evaluate, 'Parts', Parts)
+  monkeypatch.setattr(train, '_Trainer', fails)
+  monkeypatch.setattr(evaluate, 'finish', fails)
+  (tmp_path / 'checkpoints').mkdir()
+  for run in (train.run, evaluate.run):
+    with pytest.raises(ValueError, match='too many failures'):
+      run(small_config(), tmp_path)
+  assert closed == [tmp_path] * 2
+
+
 def test_another_config_is_refused(unbroken):
   config = small_config()
   config.seed = 1

@@ -11,6 +11,7 @@ nothing, has answered: with '', from nowhere. One that failed has not, and the
 ledger of the run counts it, once a question.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -44,7 +45,7 @@ class Asking:
     """One answer per question; one that failed says why."""
     found = memories.search(queries)
     answers: dict[tuple[int, int], structs.Answer] = {}
-    places, words = {}, _Words()
+    places, sources = {}, _Sources()
     open_ = [(m, q) for m, row in enumerate(queries) for q in range(len(row))]
     for turn in range(self.rounds + 1):
       may_search = turn < self.rounds
@@ -66,7 +67,7 @@ class Asking:
           searches[at] = wanted[1]
         else:
           core = memories.cores[at[0]]
-          answers[at] = _answer(said, prompt.system, core, shown, words)
+          answers[at] = sources.answer(said, prompt.system, core, shown)
       if not searches:
         break
       self._search(memories, found, searches)
@@ -88,36 +89,45 @@ class Asking:
       found[m][q] = new + old
 
 
-def _answer(
-  completion: base.Completion,
-  system: str,
-  core: str,
-  shown: Sequence[structs.Entry],
-  words: '_Words',
-) -> structs.Answer:
-  if completion.failed:
-    return structs.Answer('', failed=completion.failed)
-  text = completion.text.strip()
-  if text.lower().strip('. ') in ('', base.UNKNOWN):
-    return structs.Answer('')
-  said, parts, in_core = words[text], (), False
-  if said.strip() and said in words[system]:  # one search instead of many
-    parts = [e for e in shown if said in words[e.text]]
-    in_core = said in words[core]
-  if not parts and not in_core:
-    parts, in_core = shown, bool(core)
-  sources = [(e.kind, e.uid) for e in parts]
-  sources += [(structs.Kind.CORE, structs.NO_ID)] if in_core else []
-  return structs.Answer(text, tuple(sources))
+class _Sources:
+  """Where answers come from; texts are prepared once, sources shared."""
+
+  def __init__(self):
+    self._words = functools.cache(_words)
+    self._lower = functools.cache(str.lower)
+    self._all = {}
+
+  def answer(
+    self,
+    completion: base.Completion,
+    system: str,
+    core: str,
+    shown: Sequence[structs.Entry],
+  ) -> structs.Answer:
+    """The answer in a completion; `system` is the turn that shows the rest."""
+    if completion.failed:
+      return structs.Answer('', failed=completion.failed)
+    text = completion.text.strip()
+    if text.lower().strip('. ') in ('', base.UNKNOWN):
+      return structs.Answer('')
+    said, lower = self._words(text), self._lower(system)
+    # One look at all that is shown spares most answers a search in each part.
+    if said.strip() and all(word in lower for word in said.split()):
+      parts = [e for e in shown if said in self._words(e.text)]
+      in_core = said in self._words(core)
+      if parts or in_core:
+        return structs.Answer(text, _sources(parts, in_core))
+    key = (*map(id, shown), bool(core))
+    if key not in self._all:  # `shown` is kept, so that its ids stay its own
+      self._all[key] = shown, _sources(shown, bool(core))
+    return structs.Answer(text, self._all[key][1])
 
 
-class _Words(dict):
-  """The words of each text that was asked for, worked out once.
+def _sources(entries, in_core: bool) -> tuple[tuple[structs.Kind, int], ...]:
+  core = [(structs.Kind.CORE, structs.NO_ID)] if in_core else []
+  return tuple([(e.kind, e.uid) for e in entries] + core)
 
-  Lower case, each between spaces: a word in it is a whole word.
-  """
 
-  def __missing__(self, text: str) -> str:
-    words = f' {" ".join(_WORD.findall(text.lower()))} '
-    self[text] = words
-    return words
+def _words(text: str) -> str:
+  """Its words, lower case, each between spaces: one in it is a whole word."""
+  return f' {" ".join(_WORD.findall(text.lower()))} '

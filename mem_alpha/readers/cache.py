@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from mem_alpha.readers import base
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
 _LONG = 256  # characters
 _BLOCK = 500  # keys per query; SQLite allows 999 parameters
 _SCHEMA = (
@@ -29,8 +30,7 @@ _SCHEMA = (
 
 def key(request: Mapping[str, object]) -> bytes:
   """The hash of a request; equal for equal values in any order of keys."""
-  text = json.dumps(_short(request), sort_keys=True, ensure_ascii=True)
-  return hashlib.sha256(text.encode()).digest()
+  return hashlib.sha256(_encode(_short(request)).encode()).digest()
 
 
 def _short(value):
@@ -38,7 +38,7 @@ def _short(value):
   if isinstance(value, str):
     # No request holds an object in place of a text, so this one is distinct.
     return value if len(value) < _LONG else {'sha256': _digest(value)}
-  if isinstance(value, Mapping):
+  if isinstance(value, dict):
     return {k: _short(v) for k, v in value.items()}
   return [_short(v) for v in value] if isinstance(value, list) else value
 

@@ -37,7 +37,9 @@ _SEARCH_HINT = (
   '"SEARCH: " and the words to look for.'
 )
 _KINDS = (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
+_ORDER = operator.attrgetter('order')
 _CORE = 'core_memory: '
+_HEADERS = '\nsemantic_memory:\nepisodic_memory:'  # if there are both
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Layout:
     while True:
       shown = [e for e, keep in zip(found, kept) if keep]
       if self.order == 'insertion':
-        shown.sort(key=operator.attrgetter('order'))
-      lines = tuple((e.kind, _line(e.text)) for e in shown)
+        shown.sort(key=_ORDER)
+      lines = tuple([(e.kind, _line(e.text)) for e in shown])
       system = _system(lead, core, lines)
       over = _whole(self.count, system) + self._tokens(question) - limit
       if over <= 0:
@@ -115,9 +117,7 @@ class Layout:
 
   def _first(self, costs, found, room: int) -> list[bool]:
     """Which entries fit; those that do not rank lower than those that do."""
-    room -= sum(
-      self._tokens(f'\n{_header(kind)}') for kind in {e.kind for e in found}
-    )
+    room -= self._tokens(_HEADERS)
     if sum(costs) <= room:
       return [True] * len(found)
     kept = [False] * len(found)
@@ -173,15 +173,11 @@ def _system(
   for kind in _KINDS:
     texts = [text for its_kind, text in shown if its_kind == kind]
     if texts:
-      lines.append(_header(kind))
+      lines.append(f'{kind.name.lower()}_memory:')
       lines += [f'{i + 1}. {text}' for i, text in enumerate(texts)]
   if len(lines) == 1:
     lines.append('The memory is empty.')
   return '\n'.join(lines)
-
-
-def _header(kind: structs.Kind) -> str:
-  return f'{kind.name.lower()}_memory:'
 
 
 @functools.lru_cache(1 << 16)
