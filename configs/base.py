@@ -114,7 +114,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.reader.idf = 'default'  # weight of a word: default (>= 0) or reference
   c.reader.weights = config_dict.placeholder(str)  # of local: .gguf or HF dir
   c.reader.prompt_tokens = 2048  # length limit of a model's prompt
-  c.reader.question_tokens = 128  # of local: length limit of the question
+  c.reader.question_tokens = 128  # of local: of a question or judged text
   c.reader.max_new_tokens = 64  # length limit of a model's answer
   c.reader.temperature = 0.0  # of a model's answers; 0: greedy
   c.reader.order = 'insertion'  # of the shown entries: insertion or rank
