@@ -153,3 +153,13 @@ def test_a_question_may_have_a_limit_of_its_own():
   layout = prompt.Layout(count, 300, question_tokens=3)
   fitted, _ = layout.fit('one two three four', '', FOUND)
   assert fitted.user == 'one two three'
+
+
+def test_the_finished_prompt_is_counted_not_its_parts():
+  counter = lambda s: (len(s) // 30) ** 2  # noqa: E731  (each line costs 0)
+  found = [
+    entry(SEMANTIC, i, 'twenty-nine letters in a row') for i in range(40)
+  ]
+  fitted, shown = prompt.Layout(counter, 400).fit('Who?', '', found)
+  assert counter(fitted.system) <= 400
+  assert [e.uid for e in shown] == list(range(len(shown)))
