@@ -24,7 +24,10 @@ CONFIGS = sorted(
   for path in pathlib.Path('configs/data').glob('*.py')
   if path.stem != '__init__'
 )
-SENTENCE = 'In the winter of that year the old mill by the river burned down.'
+SENTENCE = (
+  'In the winter of that year the old mill by the river burned down. Nobody '
+  'ever built it up again and it was forgotten.'
+)
 
 
 def paragraph(title, number):

@@ -91,7 +91,7 @@ class _Maker:
       reason = f'{repeated} tokens of filler repeat sessions'
       self.recipe.change(self.source, self.instance_id, reason)
     asked = []
-    for item in history.asked:
+    for number, item in enumerate(history.asked):
       needed = item.sessions
       if needed is None:
         needed = range(len(history.sessions))
@@ -99,7 +99,8 @@ class _Maker:
         asked.append(item.question)
       else:
         reason = 'its sessions do not fit'
-        self.recipe.leave_out(self.source, item.question.text, reason)
+        place = f'{history.name}, question {number}: {item.question.text}'
+        self.recipe.leave_out(self.source, place, reason)
     if len(chunks) < self.recipe.min_chunks:
       reason = f'fewer than {self.recipe.min_chunks} chunks'
       self.recipe.leave_out(self.source, history.name, reason)

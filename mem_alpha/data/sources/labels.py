@@ -107,7 +107,7 @@ def _benchmark_numbers(task: Task, recipe) -> dict[str, int]:
   known = {}
   if task.task:
     known = benchmark.label_numbers(recipe, task.task)
-    for label in known.keys() - set(task.labels):
+    for label in [name for name in known if name not in task.labels]:
       recipe.leave_out(
         task.source,
         f'{benchmark.LABEL_MAPS}: {label}',
@@ -210,9 +210,11 @@ class _Maker:
       unit.owner for chunk in chunks for unit in chunk.units if unit.last
     }
     asked = [q for q in questions if numbers.get(q.label) in shown]
-    for question in set(questions).difference(asked):
-      reason = 'no example of its label fits'
-      recipe.leave_out(task.source, question.name, reason)
+    for question in questions:
+      if numbers.get(question.label) not in shown:
+        reason = 'no example of its label fits'
+        place = f'{self.instance_id}: {question.name}'
+        recipe.leave_out(task.source, place, reason)
     if len(asked) < recipe.min_questions:
       reason = f'fewer than {recipe.min_questions} questions'
       recipe.leave_out(task.source, self.instance_id, reason)
