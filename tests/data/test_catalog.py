@@ -230,7 +230,7 @@ def test_longmemeval_keeps_the_evidence_at_any_length(recipe_of):
   root = pathlib.Path(DATA) / 'raw'
   path = root / 'longmemeval' / 'extra_official_format_items.json'
   recipe = recipe_of('test', root=root, tokens=8000, chunk_tokens=1500)
-  histories = longmemeval.read(recipe, path)
+  histories = longmemeval.read(recipe, [path])
   assert len(histories) == 6  # and one whose id occurs again
   found = conversations.build(histories, recipe, source='longmemeval')
   assert len(found) >= 4

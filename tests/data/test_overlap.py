@@ -14,7 +14,9 @@ LONG = (
 OTHER = (
   'In the year of the flood nobody in town had seen such rain for decades. '
 )
-STOCK = 'If you have any more questions or need some help, feel free to ask me. '
+STOCK = (
+  'If you have any more questions or need some help, feel free to ask me. '
+)
 
 
 def instance(
@@ -51,7 +53,9 @@ def test_stock_phrases_are_no_passage_and_lone_sentences_neither():
 
 
 def test_a_sentence_that_answers_a_question_of_either_side_counts():
-  text = 'Well. In that long and cold winter Mira moved to the old city of Oslo. '
+  text = (
+    'Well. In that long and cold winter Mira moved to the old city of Oslo. '
+  )
   asks = instance(
     text + OTHER, questions=['Where has Mira moved in winter?'], answer='Oslo'
   )
@@ -78,7 +82,9 @@ def test_a_title_before_a_text_is_no_part_of_it():
 
 
 def test_the_end_of_a_line_does_not_hide_a_text():
-  wrapped = LONG.replace('over the', 'over\nthe').replace('the river', 'the\nriver')
+  wrapped = LONG.replace('over the', 'over\nthe').replace(
+    'the river', 'the\nriver'
+  )
   assert shared(instance(wrapped, key='a'), instance(LONG)) == (0, 1)
 
 

@@ -40,7 +40,7 @@ def build(
     if recipe.instances and len(instances) >= recipe.instances:
       recipe.leave_out(source, book.name, 'beyond the last instance')
       continue
-    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{book.name}'
+    instance_id = f'{source}/{recipe.name}/{recipe.seed}/{book.name}'
     others = [other for other in books if other is not book]
     maker = _Maker(recipe, source, instance_id)
     instances += maker.make(book, others or [book])
@@ -51,6 +51,11 @@ def build(
       'tokens; change these, or set data.tokens to cut texts to a length.'
     )
   return instances
+
+
+def whole(source: str, books: Sequence[Book]) -> structs.Instance:
+  """All texts, to compare with: each is a chunk."""
+  return structs.Instance(source, source, tuple(b.text for b in books), ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +128,7 @@ class _Maker:
       targets(),
       limit=self.recipe.chunk_tokens,
       count_tokens=self.recipe.count_tokens,
+      size=self.recipe.size,
       render=self._render,
       start=start,
     ):

@@ -57,9 +57,11 @@ def build(
   filler = list(dict.fromkeys([*filler, *everything]))
   queue, instances, number = items, [], 0
   while queue and len(instances) < (recipe.instances or len(items)):
-    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{number}'
+    instance_id = f'{source}/{recipe.name}/{recipe.seed}/{number}'
     number += 1
-    maker = _Maker(recipe, source, instance_id, frame, closed_book=not benchmark)
+    maker = _Maker(
+      recipe, source, instance_id, frame, closed_book=not benchmark
+    )
     filled = maker.fill(queue, filler, mix)
     if not recipe.tokens and len(filled.chunks) < recipe.chunks:
       break
@@ -87,7 +89,9 @@ def build(
   return instances
 
 
-def _checked(item, recipe: recipes.Recipe, source: str, benchmark: bool) -> Item:
+def _checked(
+  item, recipe: recipes.Recipe, source: str, benchmark: bool
+) -> Item:
   """The item with those of its questions that can be asked."""
   text, good = '\n'.join(item.passages), []
   unique = filters.unique(

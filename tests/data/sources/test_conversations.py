@@ -239,7 +239,7 @@ def test_an_item_may_have_parallel_lists_of_questions(put, recipe_of):
   item = official('many', 0, questions=['A?', 'B?'], answers=['x', 'y'])
   item['answer_session_ids'] = [['s0'], ['s1', 's2']]
   path = put('longmemeval/longmemeval_s.json', [item])
-  (history,) = longmemeval.read(recipe_of(), path)
+  (history,) = longmemeval.read(recipe_of(), [path])
   assert [(a.question.answers, a.sessions) for a in history.asked] == [
     (('x',), {0}),
     (('y',), {1, 2}),
