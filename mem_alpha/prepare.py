@@ -4,7 +4,7 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \\
     --workdir=data/squad
 
 Writes into the workdir: a parquet file per split (`published_train.parquet` of
-the published one), `report.json` (figures of each source, what the splits share,
+the published one), `report.json` (figures of each source, what splits share,
 rows left out by reason) and `left_out.jsonl` (each such row). Splits of an
 earlier run there are deleted. The same config, code and raw files give the same
 bytes. A training instance that shares a question or a passage with a test

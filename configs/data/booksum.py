@@ -6,12 +6,12 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/booksum.py \
 The variant `booksum.py:published` is the split as published.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`published`: the split as published."""
-  config = data.start('booksum', arg, 'published')
+  config = variants.start('booksum', arg, 'published')
   config.data.chunk_tokens = 2048
   config.data.chunks, config.data.min_chunks = 20, 5
   config.data.max_questions = 1

@@ -4,11 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/infbench_sum.py \
     --workdir=data/infbench_sum
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = data.start('infbench_sum', arg)
+  config = variants.start('infbench_sum', arg)
   config.data.chunk_tokens = 2048
   config.data.chunks = 1000
   config.data.max_questions = 1

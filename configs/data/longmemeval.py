@@ -9,12 +9,12 @@ python -m mem_alpha.main --mode=prepare --workdir=data/longmemeval_train \
 of 1522 tokens, 4 questions) from the official longmemeval_*.json.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`train`: instances to train on."""
-  config = data.start('longmemeval', arg, 'train')
+  config = variants.start('longmemeval', arg, 'train')
   config.data.chunk_tokens = 2048
   config.data.chunks = 1000
   config.data.max_questions = 60

@@ -6,12 +6,12 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/perltqa.py \
 The variant `perltqa.py:published` is the split as published.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`published`: the split as published."""
-  config = data.start('perltqa', arg, 'published')
+  config = variants.start('perltqa', arg, 'published')
   config.data.chunk_tokens = 4096
   config.data.chunks = 30
   config.data.max_questions, config.data.min_questions = 100, 20

@@ -6,12 +6,12 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/pubmed_rct.py \
 The variant `pubmed_rct.py:published` is the split as published.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`published`: the split as published."""
-  config = data.start('pubmed_rct', arg, 'published')
+  config = variants.start('pubmed_rct', arg, 'published')
   config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 1024
   config.data.chunks = 10
   config.data.max_questions = 100

@@ -6,12 +6,12 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \
 The variant `squad.py:published` is the split as published.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`published`: the split as published."""
-  config = data.start('squad', arg, 'published')
+  config = variants.start('squad', arg, 'published')
   config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 100
   config.data.chunks = 10
   config.data.max_questions, config.data.min_questions = 100, 30

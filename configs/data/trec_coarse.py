@@ -9,12 +9,12 @@ Unlike the published set, training shows no sentence of the benchmark:
 `:published` makes the split that does.
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
   """`benchmark`: one instance as long as its own; `published`: its split."""
-  config = data.start('trec_coarse', arg, 'benchmark', 'published')
+  config = variants.start('trec_coarse', arg, 'benchmark', 'published')
   config.data.chunk_tokens = 410
   config.data.chunks = 10
   config.data.max_questions = 100

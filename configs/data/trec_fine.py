@@ -4,11 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/trec_fine.py \
     --workdir=data/trec_fine
 """
 
-from configs import data
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = data.start('trec_fine', arg)
+  config = variants.start('trec_fine', arg)
   config.data.chunk_tokens, config.data.tokens = 1200, 125_604
   config.data.max_questions = 100
   config.prepare.train, config.prepare.validation = 0, 0

@@ -25,7 +25,7 @@ SHORTENED = 'perltqa_en_shortened.json'
 MAX_WORDS = 3  # of a keyword
 _WRITE = (
   'Write the keywords of the answer below, each of {most} words at most and as '
-  'it stands in the text, on one line with a semicolon between them and nothing '
+  'it stands in the text, on one line with a semicolon between and nothing '
   'else.\n\nText: {text}\n\nQuestion: {question}\n\nAnswer: {answer}'
 )
 _READ = (

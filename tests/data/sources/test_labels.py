@@ -132,11 +132,12 @@ def test_the_benchmark_is_asked_first_with_its_numbers(put, recipe_of):
 
 
 def test_the_published_split_shows_and_asks_the_benchmark(recipe_of):
-  recipe = recipe_of(chunks=50, instances=3, published=True)
+  recipe = recipe_of(chunks=200, instances=3, published=True)
   found = labels.build(task(), recipe)
   assert len(found) == 3
   questions = {text for i in found for text, _ in asked(i)}
   assert 'kindly do thing 3' in questions
+  assert found[0].instance_id == 'toy/published_train/0/0'
   examples = {text for i in found for text, _ in shown(i)}
   assert 'please do thing 5 now' in examples  # a test question
 
