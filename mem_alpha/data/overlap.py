@@ -97,7 +97,7 @@ def of_listed(listed: Iterable[benchmark.Listed]) -> Content:
     frozenset(
       _labelled(q.text, _task(q.source))
       if q.source.startswith('icl_')
-      else _words(_without_date(q.text))
+      else words(_without_date(q.text))
       for q in listed
     )
   )
@@ -143,9 +143,9 @@ def _question(question: structs.Question, task: str) -> str:
   labelled = _LABELLED.match(question.text)
   if labelled:
     return _labelled(labelled[1], task)
-  text = _words(_without_date(question.text))
+  text = words(_without_date(question.text))
   if question.metric == 'keywords':  # the same words ask of every book
-    text += f' | {_words(" ".join(question.answers))}'
+    text += f' | {words(" ".join(question.answers))}'
   return text
 
 
@@ -157,7 +157,7 @@ def _shown(chunk: str, task: str) -> Iterator[tuple[str, bool]]:
       yield _labelled(labelled[1], task), True
     elif not line.startswith('['):
       raw = list(chunking.sentences(_TAG.sub('', line)))
-      some = [_words(sentence) for sentence in raw]
+      some = [words(sentence) for sentence in raw]
       alone = sum(map(bool, some)) == 1
       for number, sentence in enumerate(raw):
         for text in _untitled(sentence, some) if not number else [some[number]]:
@@ -177,11 +177,11 @@ def _untitled(sentence: str, some: Sequence[str]) -> list[str]:
   """The first sentence of a paragraph, with and without what may be a title."""
   head = sentence[:TITLE]
   starts = [match.end() for match in re.finditer(': ', head)]
-  return [some[0], *(_words(sentence[start:]) for start in starts)]
+  return [some[0], *(words(sentence[start:]) for start in starts)]
 
 
-def _long(text: str, words: int) -> bool:
-  return text.count(' ') >= words - 1
+def _long(text: str, count: int) -> bool:
+  return text.count(' ') >= count - 1
 
 
 def _evidence(
@@ -195,16 +195,16 @@ def _evidence(
   for question in questions:
     if question.metric in ('boxed', 'keywords'):  # numbers, whole summaries
       continue
-    asked = set(_words(_without_date(question.text)).split())
+    asked = set(words(_without_date(question.text)).split())
     asked = {word for word in asked if len(word) > 3}
     for answer in question.answers:
-      for part in map(_words, answer.split(';')):
-        words = part.split()
-        holding = sorted((places.get(word, set()) for word in words), key=len)
-        for number in set.intersection(*holding) if words else ():
+      for part in map(words, answer.split(';')):
+        own = part.split()
+        holding = sorted((places.get(word, set()) for word in own), key=len)
+        for number in set.intersection(*holding) if own else ():
           sentence = sentences[number]
           if f' {part} ' in f' {sentence} ':
-            common = asked.intersection(sentence.split()).difference(words)
+            common = asked.intersection(sentence.split()).difference(own)
             if len(common) >= QUESTION_WORDS:
               found.add(sentence)
   return found
@@ -224,5 +224,6 @@ def _without_date(text: str) -> str:
   return re.split(r'Now Answer the Question:|Current date: .*\n', text)[-1]
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
+  """A text in lower case, without punctuation, one space between words."""
   return ' '.join(_WORDS.findall(text.lower()))
