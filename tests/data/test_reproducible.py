@@ -1,5 +1,4 @@
-"""The same files give the same bytes in every process; a row is counted once.
-"""
+"""The same files give the same bytes in every process; rows count once."""
 
 import collections
 import os

@@ -220,17 +220,19 @@ def _joined(
 
 
 def _join(group: Sequence[conversations.History]) -> conversations.History:
-  """One history of all; a session that several have comes once."""
+  """One history of all; a talk that several have comes once, the first time."""
   if len(group) == 1:
     return group[0]
-  sessions = {s: None for history in group for s in history.sessions}
-  order = sorted(sessions, key=lambda session: session.head)  # by date
-  place_of = {session: place for place, session in enumerate(order)}
+  sessions = [session for history in group for session in history.sessions]
+  first = {}
+  for session in sorted(sessions, key=lambda s: s.head):  # by date
+    first.setdefault(session.turns, session)
+  place_of = {turns: place for place, turns in enumerate(first)}
   asked = tuple(
     conversations.Asked(
       a.question,
       frozenset(
-        place_of[history.sessions[i]]
+        place_of[history.sessions[i].turns]
         for i in a.sessions or range(len(history.sessions))
       ),
     )
@@ -238,7 +240,7 @@ def _join(group: Sequence[conversations.History]) -> conversations.History:
     for a in history.asked
   )
   name = '+'.join(history.name for history in group)
-  return conversations.History(name, tuple(order), asked)
+  return conversations.History(name, tuple(first.values()), asked)
 
 
 def _bare(question: str) -> str:

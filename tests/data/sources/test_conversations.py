@@ -122,7 +122,7 @@ def talk(name, sessions=3):
 
 
 def test_locomo_is_read_and_split_by_conversation(put, recipe_of):
-  names = ['conv-26', 'conv-30', 'conv-41', 'conv-42', 'conv-41']
+  names = ['conv-26', 'conv-30', 'conv-41', 'conv-42', *['conv-41'] * 2]
   put('locomo/a.json', [talk(name) for name in names])
   found = {}
   for split in ('train', 'validation', 'test'):
@@ -147,7 +147,7 @@ def test_locomo_is_read_and_split_by_conversation(put, recipe_of):
   assert recipe.log.counts() == {
     'locomo: changed: malformed evidence ids were mended': 4,
     'locomo: left out: adversarial, it has no answer': 4,
-    'locomo: left out: duplicate id': 1,
+    'locomo: left out: duplicate id': 2,
     'locomo: left out: question without answer': 4,
   }
 
@@ -233,6 +233,33 @@ def test_longmemeval_reads_both_layouts_and_keeps_the_test_apart(
   question = found['train'][0].questions[0].text
   assert question.startswith('Current date: 2023/05/30\nWhat is my number in')
   assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 1
+
+
+def test_an_id_counts_once_over_all_files(put, recipe_of):
+  items = [official(f'item{n}', 100 * n) for n in range(10)]
+  for name in 'smx':
+    put(f'longmemeval/longmemeval_{name}.json', items)
+  recipe = recipe_of(chunks=9)
+  found = longmemeval.build(recipe)
+  assert len({i.instance_id for i in found}) == len(found)
+  assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 20
+
+
+def test_histories_are_joined_until_there_are_enough_questions(put, recipe_of):
+  # Two neighbours share three of their sessions.
+  items = [official(f'item{n}', 3 * n) for n in range(40)]
+  put('longmemeval/longmemeval_s.json', items)
+  recipe = recipe_of(chunks=99, min_questions=4)
+  found = longmemeval.build(recipe)
+  assert found and all(len(i.questions) == 4 for i in found)
+  for instance in found:
+    lines = '\n'.join(instance.chunks).split('\n')
+    said = [line for line in lines if line.startswith('<User>')]
+    assert len(said) == len(set(said))
+    heads = [line for line in lines if line.startswith('[')]
+    assert heads == sorted(heads)
+    for question in instance.questions:
+      assert any(f'is {question.answers[0]},' in line for line in said)
 
 
 def test_an_item_may_have_parallel_lists_of_questions(put, recipe_of):
@@ -359,6 +386,50 @@ def test_perltqa_tells_events_and_asks_for_keywords(put, recipe_of):
   assert counts['perltqa: left out: character without memories'] == 1
   for reason in ('no keyword in its event', 'no event for it', 'empty event'):
     assert counts[f'perltqa: left out: {reason}'] == len(found[0])
+
+
+def test_a_model_writes_keywords_and_answers(put, recipe_of):
+  names = [f'Person {n}' for n in range(9)]
+  put('perltqa/perltmem_en_v2.json', {name: memories(name) for name in names})
+  put('perltqa/perltqa_en_v2.json', [{name: asked_of(name)} for name in names])
+
+  def ask(prompts):
+    assert all('Grand Canyon' in p or 'rook' in p for p in prompts)
+    if prompts[0].startswith('Write the keywords'):
+      return [
+        'Li Ting; the Grand Canyon; unheard of; one two three four'
+        if 'Canyon' in prompt
+        else 'rook; chess'
+        for prompt in prompts
+      ]
+    return [
+      'no idea' if 'Lost?' in p else 'With LI TING, or a rook.' for p in prompts
+    ]
+
+  recipe = recipe_of(ask=ask)
+  for instance in perltqa.build(recipe):
+    assert {q.text: q.answers for q in instance.questions} == {
+      'With whom?': ('Li Ting;the Grand Canyon',),
+      'Where?': ('Li Ting;the Grand Canyon',),
+      'How?': ('rook;chess',),
+    }
+  counts = recipe.log.counts()
+  assert counts['perltqa/train: left out: the model cannot answer it'] >= 1
+
+
+def test_a_character_that_comes_again_is_left_out(put, recipe_of):
+  put('perltqa/perltmem_en.json', {f'P{n}': memories('x') for n in range(30)})
+  put(
+    'perltqa/perltqa_en.json',
+    [{f'P{n % 30}': asked_of('x')} for n in range(90)],
+  )
+  recipe = recipe_of()
+  found = perltqa.build(recipe)
+  assert len({i.instance_id for i in found}) == len(found)
+  assert recipe.log.counts()['perltqa: left out: duplicate id'] == 60
+  put('perltqa/perltqa_en.json', ['P1'])
+  with pytest.raises(ValueError, match='block 0 is not an object of a name'):
+    perltqa.build(recipe_of())
 
 
 def test_shortened_answers_are_taken_as_they_are(put, recipe_of):
