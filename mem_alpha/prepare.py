@@ -57,7 +57,9 @@ def run(config, workdir: pathlib.Path) -> None:
       raise ValueError(f'Nothing could be built. {reasons}')
     report, not_checked = clean(config, recipe, found)
   rows = {
-    f'{source}/{split}': statistics.describe(some, recipe.size)
+    f'{source}/{dataclasses.replace(recipe, split=split).name}': (
+      statistics.describe(some, recipe.size)
+    )
     for split, instances in found.items()
     for source, some in _by_source(instances).items()
   }
