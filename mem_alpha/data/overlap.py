@@ -15,6 +15,7 @@ A title in front (`Title: text`) is no part of a sentence.
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,22 +74,28 @@ NOTHING = Content()
 
 def of(instances: Iterable[structs.Instance]) -> Content:
   """The content of instances."""
-  whole = [set() for _ in dataclasses.fields(Content)]
-  for instance in instances:
-    task = _task(instance.source)
-    passages, sentences = set(), {}
-    for chunk in instance.chunks:
-      for text, is_passage in _shown(chunk, task):
-        (passages.add if is_passage else sentences.setdefault)(text)
-    parts = (
-      {_question(q, task) for q in instance.questions},
-      passages,
-      sentences,
-      _evidence(instance.questions, list(sentences)),
+  found = [_content(instance) for instance in instances]
+  return Content(
+    *(
+      frozenset().union(*(getattr(content, field.name) for content in found))
+      for field in dataclasses.fields(Content)
     )
-    for texts, part in zip(whole, parts, strict=True):
-      texts.update(part)
-  return Content(*map(frozenset, whole))
+  )
+
+
+@functools.lru_cache(maxsize=4096)  # each is compared several times
+def _content(instance: structs.Instance) -> Content:
+  task = _task(instance.source)
+  passages, sentences = set(), {}
+  for chunk in instance.chunks:
+    for text, is_passage in _shown(chunk, task):
+      (passages.add if is_passage else sentences.setdefault)(text)
+  return Content(
+    frozenset(_question(question, task) for question in instance.questions),
+    frozenset(passages),
+    frozenset(sentences),
+    frozenset(_evidence(instance.questions, list(sentences))),
+  )
 
 
 def of_listed(listed: Iterable[benchmark.Listed]) -> Content:

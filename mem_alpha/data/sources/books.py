@@ -65,6 +65,8 @@ class _Maker:
   recipe: recipes.Recipe
   source: str
   instance_id: str
+  # Days from the first chunk to each, as far as they were asked for.
+  days: list[int] = dataclasses.field(default_factory=lambda: [0])
 
   def make(self, book: Book, others: Sequence[Book]) -> list[structs.Instance]:
     """The instance, or none where the text does not suit."""
@@ -150,11 +152,11 @@ class _Maker:
 
   def _date(self, index: int) -> str:
     """One to three days go by between two chunks."""
-    days = sum(
-      random.Random(f'{self.instance_id}/day/{i}').randint(1, 3)
-      for i in range(index)
-    )
-    return f'{chunking.FIRST_DAY + datetime.timedelta(days=days):%Y-%m-%d}'
+    while len(self.days) <= index:
+      rng = random.Random(f'{self.instance_id}/day/{len(self.days) - 1}')
+      self.days.append(self.days[-1] + rng.randint(1, 3))
+    day = chunking.FIRST_DAY + datetime.timedelta(days=self.days[index])
+    return f'{day:%Y-%m-%d}'
 
   def _render(self, index: int, units: Sequence[chunking.Unit]) -> str:
     reply = random.Random(f'{self.instance_id}/{index}').choice(
