@@ -105,7 +105,9 @@ def check(config) -> None:
     'more than 0 and at most 1',
   )
   for key in ('data.caps', 'data.weights'):
-    mixture.parse(_get(config, key), what=key)
+    # What files hold is known when they are read.
+    known = None if 'files' in config.data.sources else config.data.sources
+    mixture.parse(_get(config, key), what=key, known=known)
   if config.tokenizer.source == 'model' and not config.model.weights:
     raise ValueError(
       "tokenizer.source='model' needs model.weights: a .gguf file or a "

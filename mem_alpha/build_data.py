@@ -102,7 +102,12 @@ def _of_source(config, source, split, share, vocab):
 
 def _selected(config, found, split, vocab):
   """Without what caps (of training data) and bounds of length leave out."""
-  d = config.data
+  d, caps = config.data, {}
+  if d.caps and split == 'train':
+    known = set(d.sources)
+    if 'files' in known:
+      known |= {instance.source for instance in found}
+    caps = mixture.parse(d.caps, what='data.caps', known=known)
   if d.min_tokens is not None or d.max_tokens is not None:
     found = mixture.of_length(
       found,
@@ -110,8 +115,7 @@ def _selected(config, found, split, vocab):
       low=d.min_tokens,
       high=d.max_tokens,
     )
-  if d.caps and split == 'train':
-    caps = mixture.parse(d.caps, what='data.caps')
+  if caps:
     found = mixture.capped(found, caps, seed=config.seed)
   return found
 
@@ -120,11 +124,14 @@ def order(
   config, train: Sequence[structs.Instance], vocab: text.Tokenizer
 ) -> iterator.Iterator:
   """The order in which training sees its instances."""
-  d = config.data
+  d, known = config.data, set(config.data.sources)
+  if 'files' in known and d.weights:
+    # A source of which nothing is left here is no typing error.
+    known |= {instance.source for instance in train} | set(catalog.SOURCES)
   return iterator.Iterator(
     train,
     config.seed,
-    weights=mixture.parse(d.weights, what='data.weights'),
+    weights=mixture.parse(d.weights, what='data.weights', known=known),
     lengths=mixture.lengths(train, _counter(vocab)) if d.curriculum else (),
     curriculum=d.curriculum,
     question_share=d.question_share,

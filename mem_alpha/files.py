@@ -26,9 +26,17 @@ def check(path: str | os.PathLike, *, what: str) -> pathlib.Path:
 
 
 def read_text(
-  path: str | os.PathLike, *, what: str, encoding: str = 'utf-8'
+  path: str | os.PathLike,
+  *,
+  what: str,
+  encoding: str = 'utf-8',
+  lines: bool = False,
 ) -> str:
-  """The text of a file, `what` being its name in error messages."""
+  """The text of a file, `what` being its name in error messages.
+
+  With `lines` it must end with the end of a line: official files do, and one
+  that was cut off in a line does not.
+  """
   path = check(path, what=what)
   try:
     text = path.read_text(encoding=encoding)
@@ -39,6 +47,11 @@ def read_text(
     ) from error
   if not text.strip():
     raise ValueError(f'{what} at {path} is empty: download it again.')
+  if lines and not text.endswith('\n'):
+    raise ValueError(
+      f'{what} at {path} is cut off in line {text.count(chr(10)) + 1}, which '
+      'has no end: download it again.'
+    )
   return text
 
 

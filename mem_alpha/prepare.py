@@ -3,10 +3,11 @@
 python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \\
     --workdir=data/squad
 
-Writes into the workdir: a parquet file per split, `report.json` (figures of
-each source, what the splits share, rows left out by reason) and
-`left_out.jsonl` (each such row). The same config, code and raw files give the
-same bytes. A training instance that shares a question or a passage with a test
+Writes into the workdir: a parquet file per split (`published_train.parquet` of
+the published one), `report.json` (figures of each source, what splits share,
+rows left out by reason) and `left_out.jsonl` (each such row). Splits of an
+earlier run there are deleted. The same config, code and raw files give the same
+bytes. A training instance that shares a question or a passage with a test
 instance, with a benchmark of `prepare.against` or with a question that
 MemoryAgentBench lists is left out; the published split keeps them.
 """
@@ -54,19 +55,30 @@ def run(config, workdir: pathlib.Path) -> None:
         e.place for e in log.entries if e.reason == 'no instance'
       )
       raise ValueError(f'Nothing could be built. {reasons}')
-    report = clean(config, recipe, found)
+    report, not_checked = clean(config, recipe, found)
   rows = {
-    f'{source}/{split}': statistics.describe(some, recipe.size)
+    f'{source}/{dataclasses.replace(recipe, split=split).name}': (
+      statistics.describe(some, recipe.size)
+    )
     for split, instances in found.items()
     for source, some in _by_source(instances).items()
   }
-  written = [split for split in splits.NAMES if found[split]]
-  for split in written:
-    schema.write(workdir / f'{split}.parquet', found[split])
+  names = {
+    f'{dataclasses.replace(recipe, split=split).name}.parquet': found[split]
+    for split in splits.NAMES
+  }
+  for name, some in names.items():
+    if some:
+      schema.write(workdir / name, some)
+  for split in splits.NAMES:
+    for name in (f'{split}.parquet', f'published_{split}.parquet'):
+      if not names.get(name):
+        (workdir / name).unlink(missing_ok=True)
   files.write_text(workdir / 'left_out.jsonl', log.to_jsonl())
   summary = {
     'sources': rows,
     'overlap': report,
+    'not_checked': not_checked,
     'rows': log.counts(),
     'config': {
       'data': config.data.to_dict(),
@@ -83,6 +95,8 @@ def run(config, workdir: pathlib.Path) -> None:
   print('\nPublished figures in brackets. Shared questions and passages:')
   for pair, shared in report.items():
     print(f'  {pair}: {shared["questions"]}, {shared["passages"]}')
+  for name in not_checked:
+    print(f'  {name}: NOT CHECKED, its raw files are not there')
   print('\nRows that were left out or changed (left_out.jsonl lists each):')
   for reason, count in summary['rows'].items():
     print(f'  {count} {reason}')
@@ -114,13 +128,24 @@ def check(config) -> None:
     )
 
 
-def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
-  """Takes out of training what must not be there; says what is shared."""
-  log = recipe.log
-  benchmarks = {
-    name: overlap.of([catalog.SOURCES[name].whole(recipe)])
-    for name in config.prepare.against
-  }
+def clean(
+  config, recipe: recipes.Recipe, found: Instances
+) -> tuple[dict, list[str]]:
+  """Takes out of training what must not be there.
+
+  Returns what is shared, and the benchmarks whose files are not there.
+  """
+  log, benchmarks, not_checked = recipe.log, {}, []
+  whole = dataclasses.replace(
+    recipe, split='test', published=False, log=ledger.Ledger()
+  )
+  for name in config.prepare.against:
+    _fetch(config, name)
+    try:
+      benchmarks[name] = overlap.of([catalog.SOURCES[name].whole(whole)])
+    except FileNotFoundError as error:
+      logging.warning('Nothing is compared with %s: %s', name, error)
+      not_checked.append(name)
   listed = benchmark.listed(recipe)
   benchmarks['MemoryAgentBench'] = overlap.of_listed(listed)
   if not config.data.published:
@@ -131,7 +156,7 @@ def clean(config, recipe: recipes.Recipe, found: Instances) -> dict:
       found[split] = overlap.without(found[split], out, log, split=split)
       out |= overlap.of(found[split])
   contents = {name: overlap.of(found[name]) for name in splits.NAMES}
-  return overlap.report({**contents, **benchmarks})
+  return overlap.report({**contents, **benchmarks}), not_checked
 
 
 @contextlib.contextmanager
@@ -163,11 +188,12 @@ def _ask(model: base.Model, prompts: Sequence[str]) -> list[str]:
 def _build(config, recipe, split: str) -> list[structs.Instance]:
   """The instances of a split, source by source."""
   found, most = [], config.prepare[split]
-  caps = mixture.parse(config.data.caps, what='data.caps')
+  caps = mixture.parse(
+    config.data.caps, what='data.caps', known=config.data.sources
+  )
   for source in config.data.sources if most else ():
     logging.info('Building %s, %s.', source, split)
-    if config.data.hub:
-      hub.fetch(source, recipe.root)
+    _fetch(config, source)
     capped = caps.get(source, most) if split == 'train' else most
     asked = dataclasses.replace(
       recipe, split=split, instances=min(most, int(capped))
@@ -179,6 +205,11 @@ def _build(config, recipe, split: str) -> list[structs.Instance]:
     ) as error:  # of a few documents, one split has all
       recipe.log.leave_out(source, str(error), 'no instance', split=split)
   return found
+
+
+def _fetch(config, source: str) -> None:
+  if config.data.hub:
+    hub.fetch(source, build.data_root(config))
 
 
 def _by_source(instances) -> Instances:

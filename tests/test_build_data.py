@@ -76,6 +76,16 @@ def test_caps_hold_for_training_alone(config, vocab):
   assert len(build_data.instances(config, 'test', 100, vocab)) == 6
 
 
+def test_unknown_sources_are_refused_when_files_are_read(config, vocab):
+  train = build_data.instances(config, 'train', 100, vocab)
+  config.data.caps = config.data.weights = ('mien=2',)
+  build.check(config)
+  with pytest.raises(ValueError, match='data.caps names mien.*use files, mine'):
+    build_data.instances(config, 'train', 100, vocab)
+  with pytest.raises(ValueError, match='data.weights names mien'):
+    build_data.order(config, train, vocab)
+
+
 def test_lengths_are_bounded_in_tokens_of_the_run(config, vocab):
   def length(i):
     return sum(len(vocab.encode(chunk)) for chunk in i.chunks)
@@ -110,6 +120,8 @@ def test_the_order_follows_the_config(config, vocab):
   [
     ('train_files', ('x.csv',), "'.csv' is unknown"),
     ('weights', ('squad:2',), 'source=number'),
+    ('weights', ('sqaud=2',), 'data.weights names sqaud'),
+    ('caps', ('sqaud=2',), 'data.caps names sqaud'),
     ('question_share', 0.0, 'more than 0'),
     ('curriculum', -1, '0 or more'),
   ],

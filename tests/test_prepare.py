@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import json
+import os
 import pathlib
+import re
 
 import pytest
 
@@ -13,6 +15,9 @@ from mem_alpha import build_panel
 from mem_alpha import prepare
 from mem_alpha import text
 from mem_alpha.data import benchmark
+from mem_alpha.data import catalog
+from mem_alpha.data import overlap
+from mem_alpha.data import recipe as recipes
 from mem_alpha.data import schema
 from mem_alpha.data.sources import nlu
 from mem_alpha.data.sources import ruler_qa1
@@ -22,9 +27,13 @@ from mem_alpha.readers import base as readers
 CONFIGS = sorted(
   path.stem
   for path in pathlib.Path('configs/data').glob('*.py')
-  if path.stem != '__init__'
+  if path.stem not in ('__init__', 'variants')
 )
-SENTENCE = 'In the winter of that year the old mill by the river burned down.'
+PUBLISHED = 'squad hotpotqa perltqa booksum pubmed_rct nlu trec_coarse'.split()
+SENTENCE = (
+  'In the winter of that year the old mill by the river burned down. Nobody '
+  'ever built it up again and it was soon forgotten.'
+)
 
 
 def paragraph(title, number):
@@ -167,8 +176,19 @@ def test_instances_that_share_with_a_benchmark_are_left_out(config, tmp_path):
 
 
 def test_the_published_split_is_kept_and_its_overlap_shown(config, tmp_path):
-  config.data.sources, config.data.published = ('nlu',), True
+  config.data.sources = ('nlu',)
   prepare.run(config, tmp_path)
+  clean = schema.read(tmp_path / 'train.parquet')
+  config.data.published = True
+  prepare.run(config, tmp_path)
+  # Files and ids of its own, and none of the run before.
+  assert sorted(path.name for path in tmp_path.glob('*.parquet')) == [
+    f'published_{split}.parquet' for split in ('test', 'train', 'validation')
+  ]
+  found = schema.read(tmp_path / 'published_train.parquet')
+  ids = {i.instance_id for i in found}
+  assert not ids & {i.instance_id for i in clean}
+  assert all('/published_train/' in name for name in ids)
   report = json.loads((tmp_path / 'report.json').read_text())
   assert report['overlap']['train / test']['questions'] > 0
 
@@ -187,6 +207,91 @@ def test_a_split_without_rows_is_written_down(config, tmp_path, capsys):
   config.prepare.test = 0
   with pytest.raises(ValueError, match='Nothing could be built. SQuAD at'):
     prepare.run(config, tmp_path / 'none')
+
+
+def test_a_split_of_an_earlier_run_is_deleted(config, tmp_path):
+  config.data.sources = ('squad',)
+  prepare.run(config, tmp_path)
+  assert (tmp_path / 'validation.parquet').exists()
+  config.prepare.validation = 0
+  prepare.run(config, tmp_path)
+  assert not (tmp_path / 'validation.parquet').exists()
+  assert (tmp_path / 'train.parquet').exists()
+
+
+def test_a_benchmark_whose_files_are_absent_is_named(config, tmp_path, capsys):
+  config.data.sources = ('squad',)
+  config.prepare.against = ('infbench_sum', 'ruler_qa1')
+  prepare.run(config, tmp_path)
+  report = json.loads((tmp_path / 'report.json').read_text())
+  assert report['not_checked'] == ['infbench_sum']
+  assert 'infbench_sum: NOT CHECKED' in capsys.readouterr().out
+  assert 'train / ruler_qa1' in report['overlap']
+
+
+def test_books_of_a_benchmark_are_kept_out(config, tmp_path):
+  root = pathlib.Path(config.data.root)
+
+  def chapter(n):
+    return ''.join(
+      f'Then hero{n} met Anna Lee and Doctor {k} in old Rome and she was glad '
+      f'to see him there again in {k}. '
+      for k in range(60)
+    )
+
+  rows = [
+    {
+      'bid': str(n),
+      'book_id': f'B{n}',
+      'chapter': chapter(n),
+      'summary': 'Now Anna Lee meets him. Then, in Rome, a Doctor is sick.',
+    }
+    for n in range(30)
+  ]
+  write(root / 'booksum' / 'chapters_a.jsonl', rows)
+  config.data.sources, config.data.chunks = ('booksum',), 999
+  config.prepare.train, config.prepare.against = 30, ('infbench_sum',)
+  prepare.run(config, tmp_path / 'before')
+  before = schema.read(tmp_path / 'before' / 'train.parquet')
+  numbers = [i.instance_id.split('/')[3] for i in before]
+  # A novel with other line breaks that holds the first of the chapters.
+  text_ = f'Once upon a time. {chapter(numbers[0])}'.replace(' in ', '\nin ')
+  write(
+    root / 'infbench' / 'longbook_sum_eng.jsonl',
+    [{'id': 1, 'context': text_, 'answer': ['x']}],
+  )
+  prepare.run(config, tmp_path / 'after')
+  after = schema.read(tmp_path / 'after' / 'train.parquet')
+  assert [i.instance_id.split('/')[3] for i in after] == numbers[1:]
+
+
+@pytest.mark.parametrize('name', catalog.WHOLE)
+def test_every_benchmark_can_be_compared_with(name, tmp_path):
+  """It has all that its test instances ask and show."""
+  root = os.environ.get('MEM_ALPHA_DATA')
+  if not root:
+    pytest.skip('MEM_ALPHA_DATA is not set')
+  recipe = recipes.Recipe(
+    pathlib.Path(root) / 'raw',
+    'test',
+    count_tokens=lambda text_: len(text_.split()),
+    chunk_tokens=500,
+    chunks=1000 if name == 'longmemeval' else 4,
+    max_questions=20,
+    instances=1,
+  )
+  try:
+    found = catalog.build(name, recipe)
+  except FileNotFoundError:
+    pytest.skip(f'the raw files of {name} are not in MEM_ALPHA_DATA')
+  content, whole = (
+    overlap.of(some) for some in (found, [catalog.SOURCES[name].whole(recipe)])
+  )
+  assert content.questions and content.questions <= whole.questions
+  if name != 'conflict':
+    assert overlap.without(found, whole, recipe.log, split='train') == []
+    shown = content.sentences | content.passages
+    assert len(shown - whole.sentences - whole.passages) <= 0.1 * len(shown)
 
 
 def test_a_split_of_none_is_not_built(config, tmp_path):
@@ -234,10 +339,16 @@ def test_every_data_config_passes_its_checks(name):
     return
   prepare.check(config)
   assert config.data.sources == (name,)
-  if 'benchmark' in (module.get_config.__doc__ or ''):
-    assert module.get_config('benchmark').prepare.train == 0
-    with pytest.raises(ValueError, match="no variant 'x'"):
-      module.get_config('x')
+  variants = re.findall('`(\\w+)`', module.get_config.__doc__ or '')
+  for variant in variants:
+    config = module.get_config(variant)
+    build.check(config)
+    prepare.check(config)
+    assert config.data.published == (variant == 'published')
+    assert (config.prepare.train == 0) == (variant == 'benchmark')
+  assert ('published' in variants) == (name in PUBLISHED)
+  with pytest.raises(ValueError, match="no variant 'x'"):
+    module.get_config('x')
 
 
 def test_a_model_at_the_endpoint_filters_questions(

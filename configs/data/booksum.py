@@ -2,18 +2,21 @@
 
 python -m mem_alpha.main --mode=prepare --config=configs/data/booksum.py \
     --workdir=data/booksum
+
+The variant `booksum.py:published` is the split as published.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('booksum',)
+  """`published`: the split as published."""
+  config = variants.start('booksum', arg, 'published')
   config.data.chunk_tokens = 2048
   config.data.chunks, config.data.min_chunks = 20, 5
   config.data.max_questions = 1
   config.prepare.train = 100
   config.prepare.validation = 10
   config.prepare.test = 155
+  config.prepare.against = ('infbench_sum',)
   return config

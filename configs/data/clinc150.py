@@ -4,12 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/clinc150.py \
     --workdir=data/clinc150
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('clinc150',)
+  config = variants.start('clinc150', arg)
   config.data.chunk_tokens, config.data.tokens = 3530, 130_720
   config.data.max_questions = 100
   config.prepare.train, config.prepare.validation = 0, 0

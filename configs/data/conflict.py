@@ -6,12 +6,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/conflict.py \
 The published lengths are 6k, 32k, 64k and 262k tokens.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('conflict',)
+  config = variants.start('conflict', arg)
   config.data.chunk_tokens, config.data.tokens = 2048, 32_000
   config.data.max_questions = 100
   config.prepare.train, config.prepare.validation = 0, 0

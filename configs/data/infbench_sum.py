@@ -4,12 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/infbench_sum.py \
     --workdir=data/infbench_sum
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('infbench_sum',)
+  config = variants.start('infbench_sum', arg)
   config.data.chunk_tokens = 2048
   config.data.chunks = 1000
   config.data.max_questions = 1

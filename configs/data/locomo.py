@@ -4,12 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/locomo.py \
     --workdir=data/locomo
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('locomo',)
+  config = variants.start('locomo', arg)
   config.data.chunk_tokens = 2048
   config.data.chunks = 100
   config.data.max_questions = 200

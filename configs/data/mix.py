@@ -16,6 +16,8 @@ CAPS = {
   'pubmed_rct': 90,
   'booksum': 100,
 }
+# Folders below `folder` that have not the name of their source.
+FOLDERS = {'longmemeval': 'longmemeval_train'}
 
 
 def get_config(arg=None):
@@ -31,7 +33,7 @@ def apply(config, folder: str = 'data', sources=tuple(CAPS)) -> None:
   config.data.caps = tuple(f'{name}={CAPS[name]}' for name in sources)
   for split in ('train', 'validation', 'test'):
     config.data[f'{split}_files'] = tuple(
-      f'{folder}/{name}/{split}.parquet'
+      f'{folder}/{FOLDERS.get(name, name)}/{split}.parquet'
       for name in sources
       # The published set has these for training alone.
       if split == 'train' or name != 'longmemeval'

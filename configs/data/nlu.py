@@ -6,16 +6,15 @@ python -m mem_alpha.main --mode=prepare \
     --config=configs/data/nlu.py:benchmark --workdir=data/nlu_benchmark
 
 Unlike the published set, training shows no sentence of the benchmark:
---config.data.published=True makes the split that does.
+`:published` makes the split that does.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  """`benchmark`: one instance as long as that of MemoryAgentBench."""
-  config = base.get_config()
-  config.data.sources = ('nlu',)
+  """`benchmark`: one instance as long as its own; `published`: its split."""
+  config = variants.start('nlu', arg, 'benchmark', 'published')
   config.data.chunk_tokens = 640
   config.data.chunks = 10
   config.data.max_questions = 100
@@ -26,6 +25,5 @@ def get_config(arg=None):
     config.data.chunk_tokens, config.data.tokens = 1200, 134_205
     config.prepare.train, config.prepare.validation = 0, 0
     config.prepare.test = 1
-  elif arg:
-    raise ValueError(f'configs/data/nlu.py has no variant {arg!r}: benchmark.')
+  config.prepare.against = ('nlu',)
   return config

@@ -2,14 +2,16 @@
 
 python -m mem_alpha.main --mode=prepare --config=configs/data/perltqa.py \
     --workdir=data/perltqa
+
+The variant `perltqa.py:published` is the split as published.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('perltqa',)
+  """`published`: the split as published."""
+  config = variants.start('perltqa', arg, 'published')
   config.data.chunk_tokens = 4096
   config.data.chunks = 30
   config.data.max_questions, config.data.min_questions = 100, 20

@@ -2,14 +2,16 @@
 
 python -m mem_alpha.main --mode=prepare --config=configs/data/pubmed_rct.py \
     --workdir=data/pubmed_rct
+
+The variant `pubmed_rct.py:published` is the split as published.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('pubmed_rct',)
+  """`published`: the split as published."""
+  config = variants.start('pubmed_rct', arg, 'published')
   config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 1024
   config.data.chunks = 10
   config.data.max_questions = 100

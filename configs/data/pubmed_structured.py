@@ -4,12 +4,11 @@ python -m mem_alpha.main --mode=prepare \
     --config=configs/data/pubmed_structured.py --workdir=data/pubmed_structured
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('pubmed_structured',)
+  config = variants.start('pubmed_structured', arg)
   config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 1024
   config.data.chunks = 10
   config.data.max_questions = 100

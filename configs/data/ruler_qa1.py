@@ -4,12 +4,11 @@ python -m mem_alpha.main --mode=prepare --config=configs/data/ruler_qa1.py \
     --workdir=data/ruler_qa1
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('ruler_qa1',)
+  config = variants.start('ruler_qa1', arg)
   config.data.chunk_tokens, config.data.tokens = 2200, 216_712
   config.data.max_questions = 100
   config.prepare.train, config.prepare.validation = 0, 0

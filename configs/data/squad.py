@@ -2,14 +2,16 @@
 
 python -m mem_alpha.main --mode=prepare --config=configs/data/squad.py \
     --workdir=data/squad
+
+The variant `squad.py:published` is the split as published.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  config = base.get_config(arg)
-  config.data.sources = ('squad',)
+  """`published`: the split as published."""
+  config = variants.start('squad', arg, 'published')
   config.data.chunk_tokens, config.data.min_chunk_tokens = 2048, 100
   config.data.chunks = 10
   config.data.max_questions, config.data.min_questions = 100, 30
@@ -17,5 +19,5 @@ def get_config(arg=None):
   config.prepare.train = 100
   config.prepare.validation = 10
   config.prepare.test = 30
-  config.prepare.against = ('ruler_qa1',)
+  config.prepare.against = ('ruler_qa1', 'ruler_qa2')
   return config

@@ -6,16 +6,15 @@ python -m mem_alpha.main --mode=prepare --workdir=data/trec_coarse_benchmark \
     --config=configs/data/trec_coarse.py:benchmark
 
 Unlike the published set, training shows no sentence of the benchmark:
---config.data.published=True makes the split that does.
+`:published` makes the split that does.
 """
 
-from configs import base
+from configs.data import variants
 
 
 def get_config(arg=None):
-  """`benchmark`: one instance as long as that of MemoryAgentBench."""
-  config = base.get_config()
-  config.data.sources = ('trec_coarse',)
+  """`benchmark`: one instance as long as its own; `published`: its split."""
+  config = variants.start('trec_coarse', arg, 'benchmark', 'published')
   config.data.chunk_tokens = 410
   config.data.chunks = 10
   config.data.max_questions = 100
@@ -26,8 +25,5 @@ def get_config(arg=None):
     config.data.chunk_tokens, config.data.tokens = 1150, 123_765
     config.prepare.train, config.prepare.validation = 0, 0
     config.prepare.test = 1
-  elif arg:
-    raise ValueError(
-      f'configs/data/trec_coarse.py has no variant {arg!r}: benchmark.'
-    )
+  config.prepare.against = ('trec_coarse', 'trec_fine')
   return config

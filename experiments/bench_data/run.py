@@ -33,7 +33,7 @@ from mem_alpha.data import schema
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 VARIANTS = ('nlu:benchmark', 'trec_coarse:benchmark')
-NOT_BUILT = {'__init__', 'mix'}
+NOT_BUILT = {'__init__', 'mix', 'variants'}
 LONG = ('squad', 'hotpotqa', 'trec_coarse', 'booksum', 'locomo')
 LONG_TOKENS = 512_000
 JOBS = 2  # configs that are prepared at a time

@@ -45,14 +45,13 @@ def listed(recipe: recipes.Recipe, prefix: str = '') -> list[Listed]:
         f'MemoryAgentBench at {path}: line {number} lacks qa_pair_id, source, '
         f'prompt or golds ({type(error).__name__}: {error}).'
       ) from error
+    place = f'{QUESTIONS}: line {number}: {name}'
     if not question.source.startswith(prefix):
       continue
     if name in seen:
-      recipe.log.leave_out(NAME, f'{QUESTIONS}: {name}', 'duplicate id')
+      recipe.log.leave_out(NAME, place, 'duplicate id')
     elif not any(golds):
-      recipe.log.leave_out(
-        NAME, f'{QUESTIONS}: {name}', 'question without answer'
-      )
+      recipe.log.leave_out(NAME, place, 'question without answer')
     else:
       found.append(question)
     seen.add(name)
@@ -65,9 +64,15 @@ def label_numbers(recipe: recipes.Recipe, prefix: str) -> dict[str, int]:
   if not path.is_file():
     return {}
   maps = files.read_json(path, what='The label maps of MemoryAgentBench')
-  return {
-    label: int(number)
-    for task, labels in maps.items()
-    if task.startswith(prefix)
-    for number, label in labels.items()
-  }
+  try:
+    return {
+      label: int(number)
+      for task, labels in maps.items()
+      if task.startswith(prefix)
+      for number, label in labels.items()
+    }
+  except (AttributeError, TypeError, ValueError) as error:
+    raise ValueError(
+      f'The label maps of MemoryAgentBench at {path} are not objects of number '
+      f'and label for each task ({type(error).__name__}: {error}).'
+    ) from error

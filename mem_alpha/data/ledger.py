@@ -21,7 +21,12 @@ class Entry:
 
 
 class Ledger:
-  """A list of entries. The same entry is written down once."""
+  """A list of entries, in the order in which they were first met.
+
+  A place names one row of one file, or one question of one instance. So the
+  same entry again is the same row read again (files are read for each split)
+  and does not count.
+  """
 
   def __init__(self):
     self._entries: dict[Entry, None] = {}

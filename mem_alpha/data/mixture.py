@@ -12,8 +12,10 @@ from mem_alpha import structs
 from mem_alpha.data import splits
 
 
-def parse(pairs: Sequence[str], *, what: str) -> dict[str, float]:
-  """{'squad': 2.0} from ('squad=2',)."""
+def parse(
+  pairs: Sequence[str], *, what: str, known: Iterable[str] | None = None
+) -> dict[str, float]:
+  """{'squad': 2.0} from ('squad=2',); `known` are the sources there are."""
   found = {}
   for pair in pairs:
     name, equals, number = pair.partition('=')
@@ -25,6 +27,12 @@ def parse(pairs: Sequence[str], *, what: str) -> dict[str, float]:
       raise ValueError(
         f'{what} has {pair!r}: write source=number, such as squad=2.'
       )
+  wrong = sorted(set(found).difference(known)) if known is not None else ()
+  if wrong:
+    raise ValueError(
+      f'{what} names {", ".join(wrong)}, of which the data has nothing: use '
+      f'{", ".join(sorted(known))}.'
+    )
   return found
 
 

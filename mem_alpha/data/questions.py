@@ -51,6 +51,23 @@ def occurs(question: structs.Question, lowered: Iterable[str]) -> bool:
   return any(gold in text for text in lowered for gold in golds)
 
 
+def unique(
+  questions: Iterable[structs.Question],
+  recipe: recipes.Recipe,
+  *,
+  source: str,
+  place: str,
+) -> list[structs.Question]:
+  """The questions, each once."""
+  found = {}
+  for number, question in enumerate(questions):
+    if question in found:
+      name = f'{place}, question {number}: {question.text}'
+      recipe.leave_out(source, name, 'duplicate question')
+    found[question] = None
+  return list(found)
+
+
 def choose(
   questions: Sequence[structs.Question],
   recipe: recipes.Recipe,
@@ -62,25 +79,32 @@ def choose(
   """At most `max_questions`; () where fewer than `min_questions` are left.
 
   With `closed_book` and a model at hand, only of those that it cannot answer
-  without the text.
+  without the text. A question that comes again is left out.
   """
+  questions = unique(questions, recipe, source=source, place=instance_id)
+
+  def left_out(some: set[structs.Question], reason: str) -> None:
+    for number, question in enumerate(questions):
+      if question in some:
+        place = f'{instance_id}, question {number}: {question.text}'
+        recipe.leave_out(source, place, reason)
+
   if closed_book and recipe.ask and questions:
     answers = recipe.ask([question.text for question in questions])
-    known = [_said(a, q) for q, a in zip(questions, answers, strict=True)]
-    for question, is_known in zip(questions, known):
-      if is_known:
-        recipe.leave_out(source, question.text, 'the model knows the answer')
-    questions = [q for q, is_known in zip(questions, known) if not is_known]
-  chosen = splits.sample(questions, recipe.max_questions, instance_id)
+    known = {q for a, q in zip(answers, questions, strict=True) if _said(a, q)}
+    left_out(known, 'the model knows the answer')
+  else:
+    known = set()
+  asked = [question for question in questions if question not in known]
+  chosen = splits.sample(asked, recipe.max_questions, instance_id)
   if len(chosen) < recipe.min_questions:
     recipe.leave_out(
       source, instance_id, f'fewer than {recipe.min_questions} questions'
     )
     return ()
-  for question in set(questions).difference(chosen):
-    recipe.leave_out(
-      source, question.text, f'more than {recipe.max_questions} questions'
-    )
+  left_out(
+    set(asked).difference(chosen), f'more than {recipe.max_questions} questions'
+  )
   return tuple(chosen)
 
 

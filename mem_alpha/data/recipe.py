@@ -76,6 +76,11 @@ class Recipe:
       )
 
   @property
+  def name(self) -> str:
+    """The split's name in ids and files; the published one has its own."""
+    return f'{"published_" * self.published}{self.split}'
+
+  @property
   def budget(self) -> int:
     """Tokens that an instance may have."""
     return self.tokens or self.chunks * self.chunk_tokens

@@ -1,7 +1,8 @@
 """Instances as rows of the published column layout: parquet and JSON lines.
 
 The eight columns are those of the released data sets. `chunks`,
-`questions_and_answers` and `metadata` hold JSON text. What the layout has no
+`questions_and_answers` and `metadata` hold JSON text; in JSON lines they may
+be lists and objects themselves. What the layout has no
 column for (our id, kinds and metrics of questions, notes) travels in
 `metadata` under one key, so others' tools read our rows and we read theirs.
 The same rows give the same bytes.
@@ -9,6 +10,7 @@ The same rows give the same bytes.
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -218,9 +220,12 @@ class _Cells:
     return value
 
   def json(self, column: str) -> object:
-    text = self.text(column)
+    """The value of JSON text, or of a cell that is a list or object itself."""
+    value = self.value(column)
+    if isinstance(value, (list, dict)):
+      return value
     try:
-      return json.loads(text)
+      return json.loads(self.text(column))
     except ValueError as error:
       raise ValueError(
         f'Row {self.position}, column {column!r}: must be JSON ({error}).'
@@ -242,7 +247,10 @@ def _question(
   text, answer = pair.get('question'), pair.get('answer')
   answers = answer if isinstance(answer, list) else [answer]
   good = bool(answers) and all(
-    isinstance(a, (str, int, float)) and not isinstance(a, bool)
+    isinstance(a, str)
+    or isinstance(a, (int, float))
+    and not isinstance(a, bool)
+    and math.isfinite(a)
     for a in answers
   )
   cell.require(column, isinstance(text, str) and good, what)

@@ -61,7 +61,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
   lines = [head]
   for name, row in rows.items():
     source, split = name.split('/')
-    published = PUBLISHED.get((source, split))
+    published = PUBLISHED.get((source, split.removeprefix('published_')))
     cells = [name]
     for i, column in enumerate(COLUMNS):
       also = f' ({published[i]:g})' if published else ''

@@ -52,3 +52,17 @@ def test_a_bad_row_is_named(put, recipe_of):
   put(benchmark.QUESTIONS, [row(0), {'source': 'x'}], lines=True)
   with pytest.raises(ValueError, match='line 2 lacks qa_pair_id, source'):
     benchmark.listed(recipe_of())
+
+
+def test_bad_label_maps_are_named(put, recipe_of):
+  for bad in ({'icl_x': ['a']}, ['a'], {'icl_x': {'one': 'a'}}):
+    put(benchmark.LABEL_MAPS, bad)
+    with pytest.raises(ValueError, match='are not objects of number and label'):
+      benchmark.label_numbers(recipe_of(), 'icl')
+
+
+def test_each_copy_of_a_row_is_written_down(put, recipe_of):
+  put(benchmark.QUESTIONS, [row(0)] * 4, lines=True)
+  recipe = recipe_of()
+  benchmark.listed(recipe)
+  assert recipe.log.counts() == {'memoryagentbench: left out: duplicate id': 3}

@@ -3,6 +3,7 @@
 Tokens are words here, so that no model's tokenizer is needed.
 """
 
+import dataclasses
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from mem_alpha.data import benchmark
 from mem_alpha.data import catalog
+from mem_alpha.data import ledger
 from mem_alpha.data import overlap
 from mem_alpha.data import splits
 from mem_alpha.data.sources import conversations
@@ -230,7 +232,7 @@ def test_longmemeval_keeps_the_evidence_at_any_length(recipe_of):
   root = pathlib.Path(DATA) / 'raw'
   path = root / 'longmemeval' / 'extra_official_format_items.json'
   recipe = recipe_of('test', root=root, tokens=8000, chunk_tokens=1500)
-  histories = longmemeval.read(recipe, path)
+  histories = longmemeval.read(recipe, [path])
   assert len(histories) == 6  # and one whose id occurs again
   found = conversations.build(histories, recipe, source='longmemeval')
   assert len(found) >= 4
@@ -247,3 +249,83 @@ def test_longmemeval_keeps_the_evidence_at_any_length(recipe_of):
       # A long turn may be cut into pieces.
       start = history.sessions[place].turns[0][:40]
       assert history.sessions[place].head in text and start in text
+
+
+@real
+@pytest.mark.parametrize(
+  'tokens, expected',
+  [
+    (2000, (5, 1907, 1)),
+    (32_000, (80, 32_270, 12)),
+    (512_000, (1255, 512_022, 30)),
+  ],
+)
+def test_longmemeval_has_any_length_without_evidence_ids(
+  tokens, expected, build
+):
+  (instance,), log = build(
+    'longmemeval', 'test', tokens=tokens, chunk_tokens=512
+  )
+  assert expected == (
+    len(instance.chunks),
+    sum(len(chunk.split()) for chunk in instance.chunks),
+    len(instance.questions),
+  )
+  left = [e for e in log.entries if e.reason == 'its sessions do not fit']
+  assert len(instance.questions) + len(left) == 30
+  text = overlap.words('\n'.join(instance.chunks))
+  if tokens < 512_000:  # at the full length some answers sum up many sessions
+    for question in instance.questions:
+      assert any(f' {overlap.words(a)} ' in text for a in question.answers)
+
+
+@pytest.fixture
+def with_official(tmp_path):
+  """The benchmark's history and items in the official layout beside it."""
+  folder = tmp_path / 'longmemeval'
+  folder.mkdir()
+  raw = pathlib.Path(DATA) / 'raw' / 'longmemeval'
+  for path, name in (
+    ('mab_longmemeval_s_star_instance17.json',) * 2,
+    ('extra_official_format_items.json', 'longmemeval_s.json'),
+  ):
+    (folder / name).symlink_to(raw / path)
+  return tmp_path
+
+
+@real
+def test_stock_phrases_take_nothing_out_of_longmemeval(
+  with_official, recipe_of
+):
+  asked = dict(root=with_official, chunk_tokens=2048, chunks=1000)
+  test = overlap.of(longmemeval.build(recipe_of('test', **asked)))
+  train = longmemeval.build(recipe_of('train', **asked))
+  log = ledger.Ledger()
+  assert len(train) == 4
+  assert overlap.without(train, test, log, split='train') == train
+  # They do share such phrases; a session of the test is found all the same.
+  shared = [overlap.of([i]).sentences & test.sentences for i in train]
+  assert sum(map(len, shared)) > 3
+  history = longmemeval.whole(recipe_of('test', **asked))
+  for chunk in history.chunks:
+    copy = dataclasses.replace(history, chunks=(chunk,), questions=())
+    assert not overlap.without([copy], test, log, split='train')
+
+
+@real
+def test_longmemeval_trains_on_joined_histories(with_official, recipe_of):
+  recipe = recipe_of(
+    root=with_official,
+    chunk_tokens=2048,
+    min_chunk_tokens=1000,
+    tokens=23_700,
+    max_questions=3,
+    min_questions=3,
+  )
+  instance, _ = longmemeval.build(recipe)
+  assert instance.instance_id.count('+') == 2
+  assert len(instance.questions) == 3 and 14 <= len(instance.chunks) <= 17
+  dates = re.findall(
+    r'\[Dialogue at timestamp (\S+)', '\n'.join(instance.chunks)
+  )
+  assert dates == sorted(dates)

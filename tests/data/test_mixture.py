@@ -21,6 +21,11 @@ def test_pairs_are_read():
   }
 
 
+def test_an_unknown_source_is_refused():
+  with pytest.raises(ValueError, match='names sqaud, of which the data has no'):
+    mixture.parse(('nlu=1', 'sqaud=2'), what='w', known=('nlu', 'squad'))
+
+
 @pytest.mark.parametrize(
   'pair', ['squad', 'squad=many', '=2', 'squad=-1', 'a=nan']
 )

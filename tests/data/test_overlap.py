@@ -7,19 +7,27 @@ from mem_alpha.data import ledger
 from mem_alpha.data import overlap
 from mem_alpha.data import wording
 
-LONG = 'The quick brown fox jumps over the lazy dog near an old stone bridge. '
+LONG = (
+  'The quick brown fox jumps over the lazy dog near an old stone bridge. Then '
+  'it runs all the way down to the river to drink some water. '
+)
 OTHER = (
   'In the year of the flood nobody in town had seen such rain for decades. '
 )
+STOCK = (
+  'If you have any more questions or need some help, feel free to ask me. '
+)
 
 
-def instance(*texts, questions=(), source='squad', key='k', metric='exact'):
+def instance(
+  *texts, questions=(), answer='a', source='squad', key='k', metric='exact'
+):
   render = chunking.dialogue_render(key, wording.READING, wording.REPLIES)
   chunks = tuple(
     render(i, [chunking.Unit(text)]) for i, text in enumerate(texts)
   )
   asked = tuple(
-    structs.Question(text, ('a',), source, metric) for text in questions
+    structs.Question(text, (answer,), source, metric) for text in questions
   )
   return structs.Instance('id', source, chunks, asked)
 
@@ -34,7 +42,50 @@ def test_frames_and_short_sentences_do_not_count():
   two = instance(OTHER + 'He said yes.', key='a')
   assert shared(one, two) == (0, 0)
   content = overlap.of([one])
-  assert len(content.passages) == 1
+  assert len(content.passages) == 1 and len(content.sentences) == 2
+
+
+def test_stock_phrases_are_no_passage_and_lone_sentences_neither():
+  one = instance(STOCK + OTHER, key='a')
+  for two in (STOCK, 'Welcome! ' + STOCK + 'Bye.', 'Well. ' + OTHER):
+    assert shared(one, instance(two)) == (0, 0)
+    assert shared(instance(two), one) == (0, 0)
+
+
+def test_a_sentence_that_answers_a_question_of_either_side_counts():
+  text = (
+    'Well. In that long and cold winter Mira moved to the old city of Oslo. '
+  )
+  asks = instance(
+    text + OTHER, questions=['Where has Mira moved in winter?'], answer='Oslo'
+  )
+  shows = instance('So it was. ' + text + STOCK)
+  assert shared(shows, asks) == shared(asks, shows) == (0, 1)
+  other = instance(text, questions=['Who lives there?'], answer='Oslo')
+  assert shared(shows, other) == (0, 0)
+
+
+def test_a_title_before_a_text_is_no_part_of_it():
+  text = (
+    'Ada Lovelace was an English mathematician and writer known for her work '
+    'on an early Engine.'
+  )
+  forms = [
+    f'Ada: Life: {text}',
+    f'Document 3:\nAda: Life\n{text}',
+    text,
+  ]
+  for one in forms:
+    for two in forms:
+      # The long form of a title, itself a text, may be shared as well.
+      assert shared(instance(one, key='a'), instance(two))[1] >= 1
+
+
+def test_the_end_of_a_line_does_not_hide_a_text():
+  wrapped = LONG.replace('over the', 'over\nthe').replace(
+    'the river', 'the\nriver'
+  )
+  assert shared(instance(wrapped, key='a'), instance(LONG)) == (0, 1)
 
 
 def test_a_sentence_is_found_in_any_frame_case_and_place():

@@ -96,6 +96,9 @@ def write_published(path, sources, **columns):
   pyarrow.parquet.write_table(pyarrow.table(table), path)
 
 
+JSON = ('chunks', 'questions_and_answers', 'metadata')
+
+
 def test_files_in_the_published_layout_load(tmp_path):
   sources = [
     'squad',
@@ -192,7 +195,13 @@ def test_a_row_of_the_released_files_is_read(metadata):
       '[{"question": "q", "answer": [" "]}, 2, 3]',
       'item 0 lacks its text',
     ),
+    (
+      'questions_and_answers',
+      '[{"question": "q", "answer": NaN}, 2, 3]',
+      'item 0',
+    ),
     ('questions_and_answers', '{"question": "q", "answer": 1}', 'a list'),
+    ('chunks', {'a': 1}, 'a list of strings'),
     ('metadata', '{"mem_alpha": {"kinds": ["one"]}}', "'kinds'"),
     ('metadata', '{"mem_alpha": {"notes": [[]]}}', "'notes'"),
     ('metadata', '{"mem_alpha": {"notes": [[["s"]],[],[]]}}', 'triples'),
@@ -212,6 +221,18 @@ def test_a_missing_column_is_named(column):
     return
   with pytest.raises(ValueError, match=f"'{column}'.*no such column"):
     schema.from_row(row, 0, metric=score)
+
+
+def test_json_lines_may_hold_lists_and_objects_themselves(tmp_path):
+  path = tmp_path / 'data.jsonl'
+  row = {
+    key: json.loads(value) if key in JSON else value
+    for key, value in PUBLISHED.items()
+  }
+  path.write_text(json.dumps(row))
+  assert schema.read(path, metric=score) == [
+    schema.from_row(PUBLISHED, 0, metric=score)
+  ]
 
 
 def test_an_error_in_a_file_names_the_file(tmp_path):

@@ -17,24 +17,37 @@ COLUMNS = {'text', 'category'}
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return labels.build(_task(recipe), recipe)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return labels.whole(_task(recipe), recipe)
+
+
+def _task(recipe) -> labels.Task:
   names = files.read_json(
     recipe.read(NAME, 'categories.json'), what='BANKING77 categories'
   )
-  return labels.build(
-    labels.Task(
-      NAME,
-      tuple(names),
-      _read(recipe, 'train.csv', set(names)),
-      _read(recipe, 'test.csv', set(names)),
-      task='icl_banking77',
-    ),
-    recipe,
+  if not isinstance(names, list) or not all(
+    isinstance(name, str) for name in names
+  ):
+    raise ValueError(
+      f'BANKING77 categories at {recipe.read(NAME, "categories.json")} are not '
+      'a list of names: download the file again.'
+    )
+  return labels.Task(
+    NAME,
+    tuple(names),
+    _read(recipe, 'train.csv', set(names)),
+    _read(recipe, 'test.csv', set(names)),
+    task='icl_banking77',
   )
 
 
 def _read(recipe, name: str, known: set[str]) -> list[labels.Example]:
   path = recipe.read(NAME, name)
-  text = files.read_text(path, what='BANKING77')
+  text = files.read_text(path, what='BANKING77', lines=True)
   rows = csv.DictReader(io.StringIO(text), strict=True)
   missing = COLUMNS.difference(rows.fieldnames or ())
   if missing:

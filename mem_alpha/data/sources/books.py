@@ -40,7 +40,7 @@ def build(
     if recipe.instances and len(instances) >= recipe.instances:
       recipe.leave_out(source, book.name, 'beyond the last instance')
       continue
-    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{book.name}'
+    instance_id = f'{source}/{recipe.name}/{recipe.seed}/{book.name}'
     others = [other for other in books if other is not book]
     maker = _Maker(recipe, source, instance_id)
     instances += maker.make(book, others or [book])
@@ -53,6 +53,11 @@ def build(
   return instances
 
 
+def whole(source: str, books: Sequence[Book]) -> structs.Instance:
+  """All texts, to compare with: each is a chunk."""
+  return structs.Instance(source, source, tuple(b.text for b in books), ())
+
+
 @dataclasses.dataclass(frozen=True)
 class _Maker:
   """Makes one instance."""
@@ -60,6 +65,8 @@ class _Maker:
   recipe: recipes.Recipe
   source: str
   instance_id: str
+  # Days from the first chunk to each, as far as they were asked for.
+  days: list[int] = dataclasses.field(default_factory=lambda: [0])
 
   def make(self, book: Book, others: Sequence[Book]) -> list[structs.Instance]:
     """The instance, or none where the text does not suit."""
@@ -123,6 +130,7 @@ class _Maker:
       targets(),
       limit=self.recipe.chunk_tokens,
       count_tokens=self.recipe.count_tokens,
+      size=self.recipe.size,
       render=self._render,
       start=start,
     ):
@@ -144,11 +152,11 @@ class _Maker:
 
   def _date(self, index: int) -> str:
     """One to three days go by between two chunks."""
-    days = sum(
-      random.Random(f'{self.instance_id}/day/{i}').randint(1, 3)
-      for i in range(index)
-    )
-    return f'{chunking.FIRST_DAY + datetime.timedelta(days=days):%Y-%m-%d}'
+    while len(self.days) <= index:
+      rng = random.Random(f'{self.instance_id}/day/{len(self.days) - 1}')
+      self.days.append(self.days[-1] + rng.randint(1, 3))
+    day = chunking.FIRST_DAY + datetime.timedelta(days=self.days[index])
+    return f'{day:%Y-%m-%d}'
 
   def _render(self, index: int, units: Sequence[chunking.Unit]) -> str:
     reply = random.Random(f'{self.instance_id}/{index}').choice(

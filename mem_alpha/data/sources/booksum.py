@@ -22,7 +22,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
       f'BookSum is not in {recipe.read(NAME)}: download {FILES} there, or set '
       'another data root.'
     )
-  chapters = {}
+  chapters, names = {}, set()
   for path in paths:
     for number, row in files.read_json_lines(path, what='BookSum'):
       place = f'{NAME}/{path.name}: line {number}'
@@ -37,9 +37,14 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
       if not text or not summary:
         recipe.log.leave_out(NAME, place, 'empty chapter or summary')
       elif recipe.holds(group):
+        name = f'{group}/{name}'
         if text in chapters:
           recipe.log.change(NAME, place, 'one more summary of a chapter')
-        chapters.setdefault(text, (f'{group}/{name}', []))[1].append(summary)
+        elif name in names:
+          recipe.log.change(NAME, place, 'duplicate id got its place')
+          name = f'{name}@{path.stem}:{number}'
+        names.add(name)
+        chapters.setdefault(text, (name, []))[1].append(summary)
   found = [books.Book(n, t, tuple(s)) for t, (n, s) in chapters.items()]
   order = splits.shuffled(found, f'{NAME}/{recipe.split}/{recipe.seed}')
   return books.build(order, recipe, source=NAME)

@@ -16,37 +16,51 @@ TEST = ('val', 'oos_val', 'test', 'oos_test')
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return labels.build(_task(recipe), recipe)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return labels.whole(_task(recipe), recipe)
+
+
+def _task(recipe) -> labels.Task:
   path = recipe.read(NAME, 'data_full.json')
   parts = files.read_json(path, what='CLINC150')
   domains = files.read_json(
     recipe.read(NAME, 'domains.json'), what='CLINC150 domains'
   )
-  names = sorted({label for group in domains.values() for label in group})
-  names.append('oos')
   try:
+    names = sorted({label for group in domains.values() for label in group})
+    names.append('oos')
     train, test = (
       [
         (f'{NAME}/data_full.json: {part} {number}', text, label)
         for part in group
         for number, (text, label) in enumerate(parts[part])
+        if _texts(text, label)
       ]
       for group in (TRAIN, TEST)
     )
-  except (KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise ValueError(
-      f'CLINC150 at {path} is not in the official layout '
+      f'CLINC150 at {path.parent} is not in the official layout '
       f'({type(error).__name__}: {error}): download it again.'
     ) from error
-  return labels.build(
-    labels.Task(
-      NAME,
-      tuple(names),
-      _known(recipe, train, set(names)),
-      _known(recipe, test, set(names)),
-      task='icl_clinic150',
-    ),
-    recipe,
+  return labels.Task(
+    NAME,
+    tuple(names),
+    _known(recipe, train, set(names)),
+    _known(recipe, test, set(names)),
+    task='icl_clinic150',
   )
+
+
+def _texts(*values) -> bool:
+  for value in values:
+    if not isinstance(value, str):
+      raise TypeError(f'{value!r} is no text')
+  return True
 
 
 def _known(recipe, rows, names: set[str]) -> list[labels.Example]:

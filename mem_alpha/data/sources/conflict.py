@@ -67,7 +67,7 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     )
   instances = []
   for number in range(recipe.instances or 1):
-    instance_id = f'{NAME}/{recipe.split}/{recipe.seed}/{number}'
+    instance_id = f'{NAME}/{recipe.name}/{recipe.seed}/{number}'
     maker = _Maker(recipe, instance_id, random.Random(instance_id))
     instances += maker.make(facts, hops)
   if not instances:
@@ -76,6 +76,15 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
       f'{recipe.min_questions} questions; lower data.min_questions.'
     )
   return instances
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """All facts of the test, and what may be asked about them."""
+  facts, hops = _read(recipe)
+  asked = [(f.question, f.object) for f in facts] + [(h.text, '') for h in hops]
+  questions = (structs.Question(q, (a,), NAME, 'substring') for q, a in asked)
+  lines = '\n'.join(fact.line for fact in facts)
+  return structs.Instance(NAME, NAME, (lines,), tuple(questions))
 
 
 def _read(recipe) -> tuple[list[Fact], list[Hops]]:
@@ -118,13 +127,21 @@ def _read_list(recipe, name: str) -> list[Fact]:
       ) from error
     place = f'{name}: line {number}'
     statement = row.get('statement', f'The {r} of {s} is {o}.')
+    question = row.get('question', f'What is the {r} of {s}?')
+    if not (isinstance(statement, str) and isinstance(question, str)):
+      raise ValueError(
+        f'Facts at {recipe.read(name)}: line {number} has a statement or '
+        'question that is no text: write one, or leave the field out.'
+      )
     if not (s and r and o):
       recipe.log.leave_out(NAME, place, 'empty field')
       continue
     if o not in statement:
       recipe.log.leave_out(NAME, place, 'statement without its object')
       continue
-    question = row.get('question', f'What is the {r} of {s}?')
+    if not question.strip():
+      recipe.log.leave_out(NAME, place, 'empty question')
+      continue
     fact = Fact(s, r, o, '{}'.join(statement.rsplit(o, 1)), question)
     if fact in found:
       recipe.log.leave_out(NAME, place, 'duplicate fact')

@@ -57,7 +57,7 @@ def build(
     if recipe.instances and len(instances) >= recipe.instances:
       recipe.leave_out(source, history.name, 'beyond the last instance')
       continue
-    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{history.name}'
+    instance_id = f'{source}/{recipe.name}/{recipe.seed}/{history.name}'
     maker = _Maker(recipe, source, instance_id, merge)
     others = [other for other in histories if other is not history]
     instances += maker.make(history, others or [history])
@@ -69,6 +69,13 @@ def build(
       'split.'
     )
   return instances
+
+
+def whole(source: str, histories: Sequence[History]) -> structs.Instance:
+  """All questions and sessions, to compare with: a session is a chunk."""
+  texts = ['\n'.join((s.head, *s.turns)) for h in histories for s in h.sessions]
+  questions = tuple(a.question for h in histories for a in h.asked)
+  return structs.Instance(source, source, tuple(texts), questions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +98,7 @@ class _Maker:
       reason = f'{repeated} tokens of filler repeat sessions'
       self.recipe.change(self.source, self.instance_id, reason)
     asked = []
-    for item in history.asked:
+    for number, item in enumerate(history.asked):
       needed = item.sessions
       if needed is None:
         needed = range(len(history.sessions))
@@ -99,7 +106,8 @@ class _Maker:
         asked.append(item.question)
       else:
         reason = 'its sessions do not fit'
-        self.recipe.leave_out(self.source, item.question.text, reason)
+        place = f'{history.name}, question {number}: {item.question.text}'
+        self.recipe.leave_out(self.source, place, reason)
     if len(chunks) < self.recipe.min_chunks:
       reason = f'fewer than {self.recipe.min_chunks} chunks'
       self.recipe.leave_out(self.source, history.name, reason)

@@ -78,7 +78,7 @@ def rows(recipe: recipes.Recipe) -> list[Row]:
 
 def read(recipe: recipes.Recipe, name: str) -> list[Row]:
   """The rows of a file, each question once."""
-  path, found = recipe.read(name), {}
+  path, found, seen = recipe.read(name), {}, set()
   for number, value in files.read_json_lines(path, what='HotpotQA'):
     try:
       row = _row(value, f'{name}: line {number}')
@@ -87,7 +87,10 @@ def read(recipe: recipes.Recipe, name: str) -> list[Row]:
         f'HotpotQA at {path}: line {number} is not in the official layout '
         f'({type(error).__name__}: {error}).'
       ) from error
-    if row.question in found:
+    key = value.get('_id') or value.get('id')
+    if key and key in seen:
+      recipe.log.leave_out(NAME, row.name, 'duplicate id')
+    elif row.question in found:
       recipe.log.leave_out(NAME, row.name, 'duplicate question')
     elif not row.answer:
       recipe.log.leave_out(NAME, row.name, 'question without answer')
@@ -95,6 +98,7 @@ def read(recipe: recipes.Recipe, name: str) -> list[Row]:
       recipe.log.leave_out(NAME, row.name, 'evidence is not among its articles')
     else:
       found[row.question] = row
+      seen.add(key)
   return list(found.values())
 
 

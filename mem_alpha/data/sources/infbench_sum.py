@@ -18,6 +18,15 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     raise recipes.NoInstanceError(
       f'{NAME} is a benchmark: it has no {recipe.split} split.'
     )
+  return books.build(_read(recipe), recipe, source=NAME)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the benchmark may show."""
+  return books.whole(NAME, _read(recipe))
+
+
+def _read(recipe) -> list[books.Book]:
   path, found = recipe.read(FILE), {}
   for number, row in files.read_json_lines(path, what='InfBench-Sum'):
     try:
@@ -36,4 +45,4 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
       recipe.log.leave_out(NAME, f'{FILE}: line {number}', reason)
     else:
       found[book.name] = book
-  return books.build(list(found.values()), recipe, source=NAME)
+  return list(found.values())

@@ -74,7 +74,7 @@ def build(task: Task, recipe: recipes.Recipe) -> list[structs.Instance]:
     most = recipe.instances or most  # each is drawn anew
   instances = []
   for number in range(min(most, recipe.instances or most)):
-    instance_id = f'{task.source}/{recipe.split}/{recipe.seed}/{number}'
+    instance_id = f'{task.source}/{recipe.name}/{recipe.seed}/{number}'
     rng = random.Random(instance_id)
     order = rng.sample(pool, len(pool))
     if fixed:
@@ -94,6 +94,19 @@ def build(task: Task, recipe: recipes.Recipe) -> list[structs.Instance]:
   return instances
 
 
+def whole(task: Task, recipe: recipes.Recipe) -> structs.Instance:
+  """All that the test may ask and show: an example is a chunk."""
+  numbers = _benchmark_numbers(task, recipe)
+  asked = _test_questions(task, recipe, numbers)
+  pool = _pool(task, recipe, {_key(example.text) for example in asked})
+  return structs.Instance(
+    task.source,
+    task.source,
+    tuple(_shown(task, e, numbers[e.label]) for e in pool),
+    tuple(_question(task, e, numbers) for e in asked),
+  )
+
+
 def _key(text: str) -> str:
   return ' '.join(text.lower().split())
 
@@ -102,12 +115,21 @@ def _shown(task: Task, example: Example, number: int) -> str:
   return task.shown.format(text=example.text, number=number)
 
 
+def _question(task: Task, example: Example, numbers) -> structs.Question:
+  return structs.Question(
+    QUESTION.format(text=example.text),
+    (str(numbers[example.label]),),
+    task.source,
+    'boxed',
+  )
+
+
 def _benchmark_numbers(task: Task, recipe) -> dict[str, int]:
   """Label -> number: the benchmark's where known, the free ones for others."""
   known = {}
   if task.task:
     known = benchmark.label_numbers(recipe, task.task)
-    for label in known.keys() - set(task.labels):
+    for label in [name for name in known if name not in task.labels]:
       recipe.leave_out(
         task.source,
         f'{benchmark.LABEL_MAPS}: {label}',
@@ -210,9 +232,11 @@ class _Maker:
       unit.owner for chunk in chunks for unit in chunk.units if unit.last
     }
     asked = [q for q in questions if numbers.get(q.label) in shown]
-    for question in set(questions).difference(asked):
-      reason = 'no example of its label fits'
-      recipe.leave_out(task.source, question.name, reason)
+    for question in questions:
+      if numbers.get(question.label) not in shown:
+        reason = 'no example of its label fits'
+        place = f'{self.instance_id}: {question.name}'
+        recipe.leave_out(task.source, place, reason)
     if len(asked) < recipe.min_questions:
       reason = f'fewer than {recipe.min_questions} questions'
       recipe.leave_out(task.source, self.instance_id, reason)
@@ -222,17 +246,9 @@ class _Maker:
         self.instance_id,
         task.source,
         tuple(chunk.text for chunk in chunks),
-        tuple(self._question(q, numbers) for q in asked),
+        tuple(_question(task, q, numbers) for q in asked),
       )
     ]
-
-  def _question(self, example, numbers) -> structs.Question:
-    return structs.Question(
-      QUESTION.format(text=example.text),
-      (str(numbers[example.label]),),
-      self.task.source,
-      'boxed',
-    )
 
   def _affordable(self, first, questions) -> list[Example]:
     """As many labels as take up to half of the instance, asked ones first."""

@@ -20,6 +20,16 @@ _TURN = re.compile(r'D:?(\d+):\d+')
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return conversations.build(_wanted(recipe), recipe, source=NAME)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return conversations.whole(NAME, _wanted(recipe))
+
+
+def _wanted(recipe) -> list[conversations.History]:
+  """The conversations of the split."""
   paths = sorted(recipe.read(NAME).glob('*.json'))
   if not paths:
     raise FileNotFoundError(
@@ -37,15 +47,15 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
           f'({type(error).__name__}: {error}).'
         ) from error
       if history.name in histories:
-        recipe.log.leave_out(NAME, history.name, 'duplicate id')
+        place = f'{path.name}: item {number}: {history.name}'
+        recipe.log.leave_out(NAME, place, 'duplicate id')
       else:
         histories[history.name] = history
-  wanted = [
+  return [
     history
     for name, history in histories.items()
     if SPLITS.get(name, 'test') == recipe.split
   ]
-  return conversations.build(wanted, recipe, source=NAME)
 
 
 def _history(recipe, value: dict) -> conversations.History:

@@ -1,17 +1,26 @@
 """LongMemEval: long histories of chats with an assistant.
 
 Test: `$root/longmemeval/mab_longmemeval_s_star*.json`, one history with many
-questions as MemoryAgentBench has it. Training and validation: the official
-`longmemeval_*.json`, one history per question; what they share with the test
-(a question, an evidence session) is left out, and other sessions that occur in
-it are taken out of the history. Without the test file the hash of a question
-deals the official ones to the splits.
+questions as MemoryAgentBench has it. It does not say which session answers a
+question; where it can be told (data/evidence.py) the question may be asked of
+a part of the history, else of the whole alone.
+
+Training and validation: the official `longmemeval_*.json`, one history per
+question; what they share with the test (a question, an evidence session) is
+left out, and other sessions that occur in it are taken out of the history.
+With `min_questions` so many histories are joined, sessions by their date, as
+the published training set has four questions for each instance. Without the
+test file the hash of a question deals the official ones to the splits.
 """
 
+import dataclasses
 import re
+from collections.abc import Iterable, Sequence
 
 from mem_alpha import files
 from mem_alpha import structs
+from mem_alpha.data import evidence
+from mem_alpha.data import ledger
 from mem_alpha.data import recipe as recipes
 from mem_alpha.data.sources import conversations
 
@@ -20,9 +29,19 @@ TEST, OFFICIAL = 'mab_longmemeval_s_star*.json', 'longmemeval_*.json'
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return conversations.build(_wanted(recipe), recipe, source=NAME)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the benchmark asks and shows."""
+  return conversations.whole(NAME, _wanted(recipe))
+
+
+def _wanted(recipe) -> list[conversations.History]:
+  """The histories of the split."""
   folder = recipe.read(NAME)
-  test = [h for p in sorted(folder.glob(TEST)) for h in read(recipe, p)]
-  official = [h for p in sorted(folder.glob(OFFICIAL)) for h in read(recipe, p)]
+  test = read(recipe, sorted(folder.glob(TEST)))
+  official = read(recipe, sorted(folder.glob(OFFICIAL)))
   if not test and not official:
     raise FileNotFoundError(
       f'LongMemEval is not in {folder}: download it there, or set another '
@@ -38,48 +57,61 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     ]
     if not recipe.published:
       wanted = _without(recipe, wanted, test)
+    if recipe.split != 'test':
+      wanted = _joined(wanted, recipe.min_questions)
   if not wanted:
     raise recipes.NoInstanceError(
       f'LongMemEval at {folder} has no history of the split {recipe.split!r}: '
       'training needs the official longmemeval_*.json.'
     )
-  return conversations.build(wanted, recipe, source=NAME)
+  return wanted
 
 
-def read(recipe: recipes.Recipe, path) -> list[conversations.History]:
-  """The histories of a file of either layout."""
-  value, found, seen = files.read_json(path, what='LongMemEval'), [], set()
-  items = value if isinstance(value, list) else [value]
-  for number, item in enumerate(items):
-    try:
-      history = _history(recipe, item)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-      raise ValueError(
-        f'LongMemEval at {path}: item {number} is in neither layout '
-        f'({type(error).__name__}: {error}).'
-      ) from error
-    if history.name in seen:
-      recipe.log.leave_out(NAME, history.name, 'duplicate id')
-    else:
-      found.append(history)
-    seen.add(history.name)
-  return found
+def read(
+  recipe: recipes.Recipe, paths: Iterable
+) -> list[conversations.History]:
+  """The histories of files of either layout, each id once."""
+  found = {}
+  for path in paths:
+    value = files.read_json(path, what='LongMemEval')
+    items = value if isinstance(value, list) else [value]
+    for number, item in enumerate(items):
+      again = ledger.Ledger()  # of an id that is there already
+      try:
+        name = item.get('question_id') or item['instance_id']
+        quiet = dataclasses.replace(recipe, log=again)
+        history = _history(quiet if name in found else recipe, item, name)
+      except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+          f'LongMemEval at {path}: item {number} is in neither layout '
+          f'({type(error).__name__}: {error}).'
+        ) from error
+      if name in found:
+        place = f'{path.name}: item {number}: {name}'
+        recipe.log.leave_out(NAME, place, 'duplicate id')
+      else:
+        found[name] = history
+  return list(found.values())
 
 
-def _history(recipe, item: dict) -> conversations.History:
-  name = item.get('question_id') or item['instance_id']
+def _history(recipe, item: dict, name: str) -> conversations.History:
   dates, raw = item['haystack_dates'], item['haystack_sessions']
   sessions, place_of = [], {}
   for number, (date, turns) in enumerate(zip(dates, raw, strict=True)):
-    lines = [_line(recipe, f'{name}: session {number}', t) for t in turns]
-    lines = tuple(filter(None, lines))
+    lines = tuple(
+      line
+      for n, turn in enumerate(turns)
+      if (line := _line(recipe, f'{name}: session {number}, turn {n}', turn))
+    )
     if not lines:
       recipe.log.leave_out(NAME, f'{name}: session {number}', 'empty session')
       continue
     place_of[number] = len(sessions)
     head = f'[Dialogue at timestamp {date.removeprefix("Chat Time: ")}]'
     sessions.append(conversations.Session(head, lines))
-  asked = []
+  asked, known = [], None
+  if not item.get('haystack_session_ids'):
+    known = evidence.Sessions(['\n'.join(s.turns) for s in sessions])
   for entry in _entries(item):
     golds = entry['answers'] if 'answers' in entry else [entry['answer']]
     golds = tuple(str(g).strip() for g in golds if str(g).strip())
@@ -88,12 +120,15 @@ def _history(recipe, item: dict) -> conversations.History:
       recipe.log.leave_out(NAME, place, 'question without answer')
       continue
     text = entry['question'].strip()
+    if known:
+      place = known.answering(_bare(text), golds)
+      needed = None if place is None else frozenset({place})
+    else:
+      needed = _evidence(entry, item, place_of)
     if 'question_date' in entry:
       text = f'Current date: {entry["question_date"]}\n{text}'
     question = structs.Question(text, golds, NAME, 'token_f1')
-    asked.append(
-      conversations.Asked(question, _evidence(entry, item, place_of))
-    )
+    asked.append(conversations.Asked(question, needed))
   return conversations.History(name, tuple(sessions), tuple(asked))
 
 
@@ -128,8 +163,8 @@ def _line(recipe, place: str, turn: dict) -> str:
 
 
 def _evidence(entry, item, place_of) -> frozenset[int] | None:
-  ids = item.get('haystack_session_ids')
-  if not ids or not entry.get('answer_session_ids'):
+  ids = item['haystack_session_ids']
+  if not entry.get('answer_session_ids'):
     return None
   needed = {
     ids.index(name) for name in entry['answer_session_ids'] if name in ids
@@ -169,6 +204,43 @@ def _only(history, out: set[int]) -> conversations.History:
   )
   sessions = tuple(history.sessions[i] for i in kept)
   return conversations.History(history.name, sessions, asked)
+
+
+def _joined(
+  histories: Sequence[conversations.History], questions: int
+) -> list[conversations.History]:
+  """Histories with so many questions each, the last perhaps with fewer."""
+  joined, group = [], []
+  for history in histories:
+    group.append(history)
+    if sum(len(h.asked) for h in group) >= questions:
+      joined.append(_join(group))
+      group = []
+  return joined + ([_join(group)] if group else [])
+
+
+def _join(group: Sequence[conversations.History]) -> conversations.History:
+  """One history of all; a talk that several have comes once, the first time."""
+  if len(group) == 1:
+    return group[0]
+  sessions = [session for history in group for session in history.sessions]
+  first = {}
+  for session in sorted(sessions, key=lambda s: s.head):  # by date
+    first.setdefault(session.turns, session)
+  place_of = {turns: place for place, turns in enumerate(first)}
+  asked = tuple(
+    conversations.Asked(
+      a.question,
+      frozenset(
+        place_of[history.sessions[i].turns]
+        for i in a.sessions or range(len(history.sessions))
+      ),
+    )
+    for history in group
+    for a in history.asked
+  )
+  name = '+'.join(history.name for history in group)
+  return conversations.History(name, tuple(first.values()), asked)
 
 
 def _bare(question: str) -> str:

@@ -14,6 +14,15 @@ FILE = 'nlu/nlu_crossval_fold1.jsonl'
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return labels.build(_task(recipe), recipe)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return labels.whole(_task(recipe), recipe)
+
+
+def _task(recipe) -> labels.Task:
   path, parts = recipe.read(FILE), {'train': [], 'test': []}
   for number, row in files.read_json_lines(path, what='NLU'):
     place = f'{FILE}: line {number}'
@@ -36,13 +45,10 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
   for example in parts['test']:
     if example.label not in known:
       recipe.log.leave_out(NAME, example.name, 'label outside the map')
-  return labels.build(
-    labels.Task(
-      NAME,
-      tuple(sorted(known)),
-      parts['train'],
-      [e for e in parts['test'] if e.label in known],
-      task='icl_nlu',
-    ),
-    recipe,
+  return labels.Task(
+    NAME,
+    tuple(sorted(known)),
+    parts['train'],
+    [e for e in parts['test'] if e.label in known],
+    task='icl_nlu',
   )

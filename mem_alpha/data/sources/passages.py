@@ -43,25 +43,25 @@ def build(
   mix: bool,
   filler: Sequence[str] = (),
   frame: Frame = lambda number, passage: passage,
-  yes_no: bool = False,
+  benchmark: bool = False,
 ) -> list[structs.Instance]:
   """Instances in the order of the items; ValueError if there is none.
 
   With `mix` the passages of an instance are shuffled, so that those of one
   question seldom stand together. Filler is taken from `filler` first, then
-  from the passages of the items. `yes_no` keeps questions that are answered
-  so, although the answer does not stand in the text.
+  from the passages of the items. Of a `benchmark` no model filters questions,
+  and those that are answered by yes or no stay, although it is not in the text.
   """
-  items = [
-    _checked(item, recipe, source, yes_no) for item in dict.fromkeys(items)
-  ]
+  items = [_checked(item, recipe, source, benchmark) for item in items]
   everything = [p for item in items for p in item.passages]
   filler = list(dict.fromkeys([*filler, *everything]))
   queue, instances, number = items, [], 0
   while queue and len(instances) < (recipe.instances or len(items)):
-    instance_id = f'{source}/{recipe.split}/{recipe.seed}/{number}'
+    instance_id = f'{source}/{recipe.name}/{recipe.seed}/{number}'
     number += 1
-    maker = _Maker(recipe, source, instance_id, frame)
+    maker = _Maker(
+      recipe, source, instance_id, frame, closed_book=not benchmark
+    )
     filled = maker.fill(queue, filler, mix)
     if not recipe.tokens and len(filled.chunks) < recipe.chunks:
       break
@@ -89,13 +89,19 @@ def build(
   return instances
 
 
-def _checked(item, recipe: recipes.Recipe, source: str, yes_no: bool) -> Item:
+def _checked(
+  item, recipe: recipes.Recipe, source: str, benchmark: bool
+) -> Item:
   """The item with those of its questions that can be asked."""
   text, good = '\n'.join(item.passages), []
-  for question in item.questions:
-    reason = filters.usable(question, recipe, text=text, yes_no=yes_no)
+  unique = filters.unique(
+    item.questions, recipe, source=source, place=item.name
+  )
+  for number, question in enumerate(unique):
+    reason = filters.usable(question, recipe, text=text, yes_no=benchmark)
     if reason:
-      recipe.leave_out(source, question.text or item.name, reason)
+      place = f'{item.name}, question {number}: {question.text}'
+      recipe.leave_out(source, place, reason)
     else:
       good.append(question)
   return dataclasses.replace(item, questions=tuple(good))
@@ -118,6 +124,7 @@ class _Maker:
   source: str
   instance_id: str
   frame: Frame
+  closed_book: bool
 
   def fill(
     self, queue: Sequence[Item], filler: Sequence[str], mix: bool
@@ -174,7 +181,7 @@ class _Maker:
       self.recipe,
       source=self.source,
       instance_id=self.instance_id,
-      closed_book=True,
+      closed_book=self.closed_book,
     )
     if not chosen:
       return []
@@ -198,7 +205,8 @@ class _Maker:
           asked[question] = None
         else:
           reason = 'answer is cut by the end of a chunk'
-          self.recipe.leave_out(self.source, question.text, reason)
+          place = f'{item.name}: {question.text}'
+          self.recipe.leave_out(self.source, place, reason)
     return list(asked)
 
   def _filler(

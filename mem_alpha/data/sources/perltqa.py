@@ -5,10 +5,14 @@ Read from `$root/perltqa/`: `perltmem_en*.json` (memories) and
 history and stays in one split, an event with its talks is one chunk. Answers
 are keywords parted by `;`: the published ones were written by a large model
 (`perltqa_en_shortened.json`, taken where present), ours are the upstream
-"memory anchors" of three words at most that stand in the event.
+"memory anchors" of three words at most that stand in the event. With
+`recipe.ask` a model writes the keywords, and questions that it cannot answer
+from their events are left out, as in the published set.
 """
 
 import ast
+import dataclasses
+from collections.abc import Iterable
 
 from mem_alpha import files
 from mem_alpha import structs
@@ -19,6 +23,15 @@ NAME = 'perltqa'
 SECTIONS = ('social_relationship', 'events', 'dialogues')
 SHORTENED = 'perltqa_en_shortened.json'
 MAX_WORDS = 3  # of a keyword
+_WRITE = (
+  'Write the keywords of the answer below, each of {most} words at most and as '
+  'it stands in the text, on one line with a semicolon between and nothing '
+  'else.\n\nText: {text}\n\nQuestion: {question}\n\nAnswer: {answer}'
+)
+_READ = (
+  'Answer the question by the text, in a few words.\n\nText: {text}\n\n'
+  'Question: {question}'
+)
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
@@ -27,23 +40,43 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
     _one_of(folder, ('perltmem_en.json', 'perltmem_en_v2.json')), what='PerLTQA'
   )
   path = _one_of(folder, (SHORTENED, 'perltqa_en.json', 'perltqa_en_v2.json'))
-  histories = []
-  for block in files.read_json(path, what='PerLTQA'):
-    for name, sections in block.items():
-      if name not in memories:
-        recipe.log.leave_out(NAME, name, 'character without memories')
-      elif recipe.holds(name):
-        short = path.name == SHORTENED
-        try:
-          histories.append(
-            _history(recipe, name, memories[name], sections, short)
-          )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-          raise ValueError(
-            f'PerLTQA at {folder}: {name} is not in the upstream layout '
-            f'({type(error).__name__}: {error}).'
-          ) from error
+  if not isinstance(memories, dict):
+    raise ValueError(f'PerLTQA memories in {folder} are not an object by name.')
+  histories, seen = [], set()
+  for number, name, sections in _characters(path):
+    place = f'{path.name}: block {number}: {name}'
+    if name in seen:
+      recipe.log.leave_out(NAME, place, 'duplicate id')
+    elif name not in memories:
+      recipe.log.leave_out(NAME, place, 'character without memories')
+    elif recipe.holds(name):
+      short = path.name == SHORTENED
+      try:
+        histories.append(
+          _history(recipe, name, memories[name], sections, short)
+        )
+      except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+          f'PerLTQA at {folder}: {name} is not in the upstream layout '
+          f'({type(error).__name__}: {error}).'
+        ) from error
+    seen.add(name)
   return conversations.build(histories, recipe, source=NAME, merge=False)
+
+
+def _characters(path):
+  """Yields block number, name and questions of each character."""
+  blocks = files.read_json(path, what='PerLTQA')
+  for number, block in enumerate(blocks if isinstance(blocks, list) else ()):
+    if not isinstance(block, dict):
+      raise ValueError(
+        f'PerLTQA at {path}: block {number} is not an object of a name and its '
+        'questions: download the file again.'
+      )
+    for name, sections in block.items():
+      yield number, name, sections
+  if not isinstance(blocks, list):
+    raise ValueError(f'PerLTQA at {path} is not a list of blocks.')
 
 
 def _one_of(folder, names: tuple[str, ...]):
@@ -69,22 +102,73 @@ def _history(recipe, name, memory, sections, short) -> conversations.History:
     lines = [line for talk in talks.get(event, ()) for line in talk]
     sessions.append(conversations.Session(head, (content, *lines)))
   event_of = {key: d['events'] for key, d in memory['dialogues'].items()}
-  asked = []
+  found = []
   for section in SECTIONS:
     for number, entry in enumerate(_entries(sections.get(section))):
       places = _places(entry, section, place_of, event_of)
       text = ' '.join(
-        line for p in places for line in (sessions[p].head, *sessions[p].turns)
+        line
+        for p in sorted(places)
+        for line in (sessions[p].head, *sessions[p].turns)
       )
-      golds = _keywords(entry, text, short)
-      if golds and places:
-        question = structs.Question(entry['Question'], golds, NAME, 'phrases')
-        asked.append(conversations.Asked(question, frozenset(places)))
+      row = _Row(f'{name}: {section} question {number}', entry, text, places)
+      if places:
+        found.append(row)
       else:
-        reason = 'no keyword in its event' if places else 'no event for it'
-        place = f'{name}: {section} question {number}'
-        recipe.log.leave_out(NAME, place, reason)
+        recipe.log.leave_out(NAME, row.name, 'no event for it')
+  asked = _asked(recipe, found, short)
   return conversations.History(name, tuple(sessions), tuple(asked))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A question as it is in the file, and the events that it refers to."""
+
+  name: str
+  entry: dict
+  text: str  # of the events
+  places: set[int]
+
+
+def _asked(recipe, rows, short: bool) -> list[conversations.Asked]:
+  """The questions with their keywords, without those that cannot be asked."""
+  if recipe.ask and rows and not short:
+    written = recipe.ask(
+      [
+        _WRITE.format(
+          most=MAX_WORDS,
+          text=row.text,
+          question=row.entry['Question'],
+          answer=row.entry['Answer'],
+        )
+        for row in rows
+      ]
+    )
+    golds = [
+      _good(line.split(';'), row.text)
+      for line, row in zip(written, rows, strict=True)
+    ]
+  else:
+    golds = [_keywords(row.entry, row.text, short) for row in rows]
+  answers = [''.join(gold) for gold in golds]
+  if recipe.ask and rows:
+    answers = recipe.ask(
+      [
+        _READ.format(text=row.text, question=row.entry['Question'])
+        for row in rows
+      ]
+    )
+  asked = []
+  for row, gold, answer in zip(rows, golds, answers, strict=True):
+    keys = [k.strip().lower() for g in gold for k in g.split(';') if k.strip()]
+    if not keys:
+      recipe.log.leave_out(NAME, row.name, 'no keyword in its event')
+    elif not any(key in answer.lower() for key in keys):
+      recipe.leave_out(NAME, row.name, 'the model cannot answer it')
+    else:
+      question = structs.Question(row.entry['Question'], gold, NAME, 'phrases')
+      asked.append(conversations.Asked(question, frozenset(row.places)))
+  return asked
 
 
 def _entries(section):
@@ -113,10 +197,14 @@ def _keywords(entry, text: str, short: bool) -> tuple[str, ...]:
   """One gold answer, keywords parted by `;`, or none."""
   if short:
     return (entry['Answer'],) if str(entry['Answer']).strip() else ()
-  anchors = [key.strip() for a in entry['Memory Anchors'] for key in a]
+  return _good((key for a in entry['Memory Anchors'] for key in a), text)
+
+
+def _good(keys: Iterable[str], text: str) -> tuple[str, ...]:
+  """Keywords that are short and stand in the text, as one answer."""
   good = [
     key
-    for key in dict.fromkeys(anchors)
+    for key in dict.fromkeys(key.strip() for key in keys)
     if key and len(key.split()) <= MAX_WORDS and key.lower() in text.lower()
   ]
   return (';'.join(good),) if good else ()

@@ -17,19 +17,35 @@ SHOWN = 'Sample: {text}\n\nLabels: {number}'
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
-  train = _read(recipe, 'train.txt') + _read(recipe, 'dev.txt')
-  test = _read(recipe, 'test.txt')
-  task = labels.Task(NAME, LABELS, train, test, shown=SHOWN)
-  return labels.build(task, recipe)
+  return labels.build(_task(recipe), recipe)
 
 
-def _read(recipe, name: str) -> list[labels.Example]:
-  path, document, found = recipe.read(NAME, name), '', []
-  text = files.read_text(path, what='PubMed RCT')
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return labels.whole(_task(recipe), recipe)
+
+
+def _task(recipe) -> labels.Task:
+  # The test first: an abstract that is there too is not one to train on.
+  documents = set()
+  test, train, dev = (
+    _read(recipe, name, documents)
+    for name in ('test.txt', 'train.txt', 'dev.txt')
+  )
+  train += dev
+  return labels.Task(NAME, LABELS, train, test, shown=SHOWN)
+
+
+def _read(recipe, name: str, documents: set[str]) -> list[labels.Example]:
+  """The sentences of abstracts that are not among `documents`, adding these."""
+  path, document, again, found = recipe.read(NAME, name), '', False, []
+  text = files.read_text(path, what='PubMed RCT', lines=True)
   for number, line in enumerate(text.split('\n'), 1):
     line, place = line.strip(' \r'), f'{NAME}/{name}: line {number}'
     if line.startswith('###'):
       document = line[3:]
+      again = document in documents
+      documents.add(document)
     elif line:
       label, tab, sentence = line.partition('\t')
       if not tab or not document:
@@ -37,7 +53,9 @@ def _read(recipe, name: str) -> list[labels.Example]:
           f'PubMed RCT at {path}: line {number} is not `LABEL<tab>sentence` '
           'of an abstract: download the file again.'
         )
-      if label in LABELS and sentence.strip():
+      if again:
+        recipe.log.leave_out(NAME, place, 'duplicate id of an abstract')
+      elif label in LABELS and sentence.strip():
         found.append(labels.Example(place, sentence.strip(), label, document))
       else:
         reason = 'empty text' if label in LABELS else 'label outside the map'

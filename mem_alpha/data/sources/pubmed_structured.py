@@ -18,6 +18,15 @@ FILE = 'pubmed_structured/sentences.jsonl'
 
 
 def build(recipe: recipes.Recipe) -> list[structs.Instance]:
+  return labels.build(_task(recipe), recipe)
+
+
+def whole(recipe: recipes.Recipe) -> structs.Instance:
+  """Everything that the test may ask and show."""
+  return labels.whole(_task(recipe), recipe)
+
+
+def _task(recipe) -> labels.Task:
   path, parts = recipe.read(FILE), {'train': [], 'test': []}
   for number, row in files.read_json_lines(path, what='PubMed sentences'):
     place = f'{FILE}: line {number}'
@@ -36,13 +45,10 @@ def build(recipe: recipes.Recipe) -> list[structs.Instance]:
       test = splits.of(f'{NAME} {document}', validation=0) == 'test'
       example = labels.Example(place, text, label, document)
       parts['test' if test else 'train'].append(example)
-  return labels.build(
-    labels.Task(
-      NAME,
-      pubmed_rct.LABELS,
-      parts['train'],
-      parts['test'],
-      shown=pubmed_rct.SHOWN,
-    ),
-    recipe,
+  return labels.Task(
+    NAME,
+    pubmed_rct.LABELS,
+    parts['train'],
+    parts['test'],
+    shown=pubmed_rct.SHOWN,
   )

@@ -28,7 +28,10 @@ def build(
       f'{source} is a benchmark: it has no {recipe.split} split.'
     )
   recipe = dataclasses.replace(
-    recipe, tokens=recipe.budget, instances=recipe.instances or 1
+    recipe,
+    tokens=recipe.budget,
+    instances=recipe.instances or 1,
+    max_answer_tokens=None,  # no question of a benchmark is filtered
   )
   return passages.build(
     _listed_first(recipe, source, items),
@@ -36,7 +39,7 @@ def build(
     source=source,
     mix=True,
     filler=filler,
-    yes_no=True,
+    benchmark=True,
     frame=lambda number, text: f'Document {number + 1}:\n{text}',
   )
 

@@ -62,10 +62,10 @@ def read(recipe: recipes.Recipe, name: str) -> dict[str, list[passages.Item]]:
   value = files.read_json(path, what='SQuAD')
   articles, seen = {}, set()
   try:
-    for article in value['data']:
+    for order, article in enumerate(value['data']):
       items = articles.setdefault(article['title'], [])
       for number, paragraph in enumerate(article['paragraphs']):
-        place = f'{name}: {article["title"]}, paragraph {number}'
+        place = f'{name}: {order} {article["title"]}, paragraph {number}'
         if paragraph['context'].strip():
           items.append(_item(recipe, paragraph, place, seen))
         else:
@@ -80,10 +80,10 @@ def read(recipe: recipes.Recipe, name: str) -> dict[str, list[passages.Item]]:
 
 def _item(recipe, paragraph: dict, place: str, seen: set) -> passages.Item:
   questions = []
-  for entry in paragraph['qas']:
+  for number, entry in enumerate(paragraph['qas']):
     # Annotators often agree; version 2.0 has questions without an answer.
     golds = dict.fromkeys(a['text'].strip() for a in entry['answers'])
-    name = f'{place}, question {entry.get("id") or entry["question"]}'
+    name = f'{place}, question {number}: {entry.get("id", "")}'
     if entry.get('id') and entry['id'] in seen:
       recipe.log.leave_out(NAME, name, 'duplicate id')
     elif not any(golds):

@@ -5,7 +5,6 @@ one `COARSE:fine question` per line. MemoryAgentBench asks both.
 """
 
 from mem_alpha import files
-from mem_alpha import structs
 from mem_alpha.data import recipe as recipes
 from mem_alpha.data.sources import labels
 
@@ -13,8 +12,8 @@ TRAIN, TEST = 'trec/train_5500.label', 'trec/TREC_10.label'
 COARSE = ('ABBR', 'DESC', 'ENTY', 'HUM', 'LOC', 'NUM')
 
 
-def build(recipe: recipes.Recipe, *, fine: bool) -> list[structs.Instance]:
-  """Instances of one of the two tasks."""
+def task(recipe: recipes.Recipe, *, fine: bool) -> labels.Task:
+  """One of the two tasks."""
   source = 'trec_fine' if fine else 'trec_coarse'
   train = _read(recipe, TRAIN, source, fine)
   names = {e.label for e in train} if fine else COARSE
@@ -24,20 +23,19 @@ def build(recipe: recipes.Recipe, *, fine: bool) -> list[structs.Instance]:
       test.append(example)
     else:  # the fine label ENTY:lettr, say, of no training question
       recipe.log.leave_out(source, example.name, 'label outside the map')
-  return labels.build(
-    labels.Task(
-      source,
-      tuple(sorted(names)),
-      train,
-      test,
-      task='icl_trec_fine' if fine else 'icl_trec_coarse',
-    ),
-    recipe,
+  return labels.Task(
+    source,
+    tuple(sorted(names)),
+    train,
+    test,
+    task='icl_trec_fine' if fine else 'icl_trec_coarse',
   )
 
 
 def _read(recipe, name: str, source: str, fine: bool) -> list[labels.Example]:
-  text = files.read_text(recipe.read(name), what='TREC', encoding='latin-1')
+  text = files.read_text(
+    recipe.read(name), what='TREC', encoding='latin-1', lines=True
+  )
   found = []
   for number, line in enumerate(text.split('\n'), 1):
     if not line.strip():

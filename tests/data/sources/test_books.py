@@ -145,3 +145,43 @@ def test_infbench_sum_is_a_test(put, recipe_of, tmp_path):
   put(infbench_sum.FILE, [{'id': 1}], lines=True)
   with pytest.raises(ValueError, match='line 1 lacks id, context or answer'):
     infbench_sum.build(recipe_of('test'))
+
+
+def test_a_name_of_two_chapters_gets_its_place(put, recipe_of):
+  rows = [
+    {
+      'bid': '1',
+      'book_id': 'B.chapter 1',
+      'chapter': book(hero, 20).text,
+      'summary': book(hero).summaries[0],
+    }
+    for hero in ('Kim', 'Joe', 'Max')
+  ]
+  put('booksum/chapters_a.jsonl', rows[:2], lines=True)
+  put('booksum/chapters_b.jsonl', rows[2:], lines=True)
+  (split,) = [
+    s for s in ('train', 'validation', 'test') if recipe_of(s).holds('1')
+  ]
+  recipe = recipe_of(split, chunks=20)
+  names = {i.instance_id.split('/', 3)[3] for i in booksum.build(recipe)}
+  assert names == {
+    '1/B.chapter 1',
+    '1/B.chapter 1@chapters_a:2',
+    '1/B.chapter 1@chapters_b:1',
+  }
+  assert (
+    recipe.log.counts()['booksum: changed: duplicate id got its place'] == 2
+  )
+
+
+def test_units_are_counted_once_and_chunks_twice_or_so(recipe_of):
+  counted = []
+
+  def count(text):
+    counted.append(text)
+    return words(text)
+
+  recipe = recipe_of(chunks=400, chunk_tokens=500, count_tokens=count)
+  (instance,) = build(recipe, book('Kim', 2000))
+  chunks = [text for text in counted if text.startswith('[Event')]
+  assert len(chunks) <= 4 * len(instance.chunks)

@@ -174,3 +174,12 @@ def test_bad_facts_are_named(put, recipe_of):
   put(conflict.FACTS, [{'subject': 'x'}], lines=True)
   with pytest.raises(ValueError, match='line 1 lacks subject, relation or ob'):
     conflict.build(recipe_of('test'))
+
+
+@pytest.mark.parametrize('field', ['statement', 'question'])
+def test_a_field_that_is_no_text_is_named(field, put, recipe_of):
+  put(conflict.FACTS, [*facts(3), {**facts(1)[0], field: None}], lines=True)
+  with pytest.raises(
+    ValueError, match='has a statement or question that is no'
+  ):
+    conflict.build(recipe_of('test', tokens=300))

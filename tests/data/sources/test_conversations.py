@@ -1,4 +1,4 @@
-"""LoCoMo, LongMemEval and PerLTQA: sessions in order, questions answerable."""
+"""LoCoMo and LongMemEval: sessions in order, questions answerable."""
 
 import itertools
 
@@ -8,7 +8,6 @@ from mem_alpha import structs
 from mem_alpha.data.sources import conversations
 from mem_alpha.data.sources import locomo
 from mem_alpha.data.sources import longmemeval
-from mem_alpha.data.sources import perltqa
 
 
 def words(text):
@@ -122,7 +121,7 @@ def talk(name, sessions=3):
 
 
 def test_locomo_is_read_and_split_by_conversation(put, recipe_of):
-  names = ['conv-26', 'conv-30', 'conv-41', 'conv-42', 'conv-41']
+  names = ['conv-26', 'conv-30', 'conv-41', 'conv-42', *['conv-41'] * 2]
   put('locomo/a.json', [talk(name) for name in names])
   found = {}
   for split in ('train', 'validation', 'test'):
@@ -147,7 +146,7 @@ def test_locomo_is_read_and_split_by_conversation(put, recipe_of):
   assert recipe.log.counts() == {
     'locomo: changed: malformed evidence ids were mended': 4,
     'locomo: left out: adversarial, it has no answer': 4,
-    'locomo: left out: duplicate id': 1,
+    'locomo: left out: duplicate id': 2,
     'locomo: left out: question without answer': 4,
   }
 
@@ -235,11 +234,38 @@ def test_longmemeval_reads_both_layouts_and_keeps_the_test_apart(
   assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 1
 
 
+def test_an_id_counts_once_over_all_files(put, recipe_of):
+  items = [official(f'item{n}', 100 * n) for n in range(10)]
+  for name in 'smx':
+    put(f'longmemeval/longmemeval_{name}.json', items)
+  recipe = recipe_of(chunks=9)
+  found = longmemeval.build(recipe)
+  assert len({i.instance_id for i in found}) == len(found)
+  assert recipe.log.counts()['longmemeval: left out: duplicate id'] == 20
+
+
+def test_histories_are_joined_until_there_are_enough_questions(put, recipe_of):
+  # Two neighbours share three of their sessions.
+  items = [official(f'item{n}', 3 * n) for n in range(40)]
+  put('longmemeval/longmemeval_s.json', items)
+  recipe = recipe_of(chunks=99, min_questions=4)
+  found = longmemeval.build(recipe)
+  assert found and all(len(i.questions) == 4 for i in found)
+  for instance in found:
+    lines = '\n'.join(instance.chunks).split('\n')
+    said = [line for line in lines if line.startswith('<User>')]
+    assert len(said) == len(set(said))
+    heads = [line for line in lines if line.startswith('[')]
+    assert heads == sorted(heads)
+    for question in instance.questions:
+      assert any(f'is {question.answers[0]},' in line for line in said)
+
+
 def test_an_item_may_have_parallel_lists_of_questions(put, recipe_of):
   item = official('many', 0, questions=['A?', 'B?'], answers=['x', 'y'])
   item['answer_session_ids'] = [['s0'], ['s1', 's2']]
   path = put('longmemeval/longmemeval_s.json', [item])
-  (history,) = longmemeval.read(recipe_of(), path)
+  (history,) = longmemeval.read(recipe_of(), [path])
   assert [(a.question.answers, a.sessions) for a in history.asked] == [
     (('x',), {0}),
     (('y',), {1, 2}),
@@ -269,117 +295,3 @@ def test_bad_longmemeval_files_are_named(put, recipe_of):
   put('longmemeval/longmemeval_s.json', [{'question_id': 'x'}])
   with pytest.raises(ValueError, match='item 0 is in neither layout'):
     longmemeval.build(recipe_of())
-
-
-# ------------------------------------------------------------------ PerLTQA
-
-
-def question(text, reference, *anchors):
-  return {
-    'Question': text,
-    'Answer': f'A long answer about {anchors[0]}.',
-    'Reference Memory': reference,
-    'Memory Anchors': [{anchor: [-1, -1]} for anchor in anchors],
-  }
-
-
-def memories(name):
-  return {
-    'profile': {},
-    'social_relationship': '{}',
-    'events': {
-      '1_0_0': {
-        'content': f'{name} saw the Grand Canyon with Li Ting.',
-        'summary': 'A trip',
-        'Creation Time': 'May 12, 2022',
-      },
-      '1_1_0': {
-        'content': f'{name} won a chess match.',
-        'summary': 'A match',
-        'Creation Time': '2012',
-      },
-      '1_2_0': {'content': ' ', 'summary': 'x', 'Creation Time': 'y'},
-    },
-    'dialogues': {
-      '1_1_0_0#0': {
-        'events': '1_1_0',
-        'contents': {'2022-01-01': [f'{name}: It was a rook sacrifice.']},
-      }
-    },
-  }
-
-
-def asked_of(name):
-  return {
-    'profile': [question(f'Who is {name}?', 'Gender', 'x')],
-    'social_relationship': [
-      {'1_0': [question('With whom?', "['1_0']", 'li ting')]}
-    ],
-    'events': [
-      {
-        '1_0_0': [
-          question(
-            'Where?', "['1_0_0']", 'Grand Canyon', 'a very long phrase here'
-          ),
-          question('Lost?', "['1_0_0']", 'not in it'),
-        ]
-      },
-      {'9_9_9': [question('What?', "['9_9_9']", 'x')]},
-    ],
-    'dialogues': [
-      {'1_1_0_0#0': [question('How?', "['1_1_0_0#0']", 'rook', 'sacrifice')]}
-    ],
-  }
-
-
-def test_perltqa_tells_events_and_asks_for_keywords(put, recipe_of):
-  names = [f'Person {n}' for n in range(40)]
-  put('perltqa/perltmem_en_v2.json', {name: memories(name) for name in names})
-  put(
-    'perltqa/perltqa_en_v2.json',
-    [{name: asked_of(name)} for name in [*names, 'Nobody']],
-  )
-  recipes = [recipe_of(s) for s in ('train', 'validation', 'test')]
-  found = [perltqa.build(recipe) for recipe in recipes]
-  ids = [{i.instance_id.split('/')[-1] for i in some} for some in found]
-  assert all(ids) and sum(map(len, ids)) == len(set.union(*ids)) == 40
-  instance = found[0][0]
-  assert len(instance.chunks) == 2
-  assert instance.chunks[0].startswith(
-    '[Event on May 12, 2022: A trip]\nPerson'
-  )
-  assert '[Dialogue at 2022-01-01]\nPerson' in instance.chunks[1]
-  assert {q.text: q.answers for q in instance.questions} == {
-    'With whom?': ('li ting',),
-    'Where?': ('Grand Canyon',),
-    'How?': ('rook;sacrifice',),
-  }
-  assert {q.metric for q in instance.questions} == {'phrases'}
-  counts = recipes[0].log.counts()
-  assert counts['perltqa: left out: character without memories'] == 1
-  for reason in ('no keyword in its event', 'no event for it', 'empty event'):
-    assert counts[f'perltqa: left out: {reason}'] == len(found[0])
-
-
-def test_shortened_answers_are_taken_as_they_are(put, recipe_of):
-  put('perltqa/perltmem_en.json', {'Person 0': memories('Person 0')})
-  put('perltqa/perltqa_en_shortened.json', [{'Person 0': asked_of('Person 0')}])
-  for split in ('train', 'validation', 'test'):
-    try:
-      (instance,) = perltqa.build(recipe_of(split))
-    except ValueError:
-      continue
-    assert ('A long answer about rook.',) in {
-      q.answers for q in instance.questions
-    }
-    return
-  raise AssertionError('the character is in no split')
-
-
-def test_bad_perltqa_files_are_named(put, recipe_of):
-  with pytest.raises(FileNotFoundError, match='perltmem_en_v2'):
-    perltqa.build(recipe_of())
-  put('perltqa/perltmem_en.json', {f'P{n}': {} for n in range(30)})
-  put('perltqa/perltqa_en.json', [{f'P{n}': {}} for n in range(30)])
-  with pytest.raises(ValueError, match='not in the upstream layout'):
-    perltqa.build(recipe_of())

@@ -165,6 +165,14 @@ def test_yes_and_no_do_not_stand_in_the_text(build, put, recipe_of):
   assert found and not any('Y and Z' in text for text in found)
 
 
+def test_an_id_that_comes_again_is_left_out(put, recipe_of):
+  rows = [{**ROWS[0], '_id': 'a', 'question': f'{n}?'} for n in range(3)]
+  put(hotpotqa.FILE, rows, lines=True)
+  recipe = recipe_of()
+  assert len(hotpotqa.read(recipe, hotpotqa.FILE)) == 1
+  assert recipe.log.counts() == {'hotpotqa: left out: duplicate id': 2}
+
+
 def test_bad_files_are_named(build, put, tmp_path):
   with pytest.raises(ValueError, match="No split 'dev'"):
     build('dev')

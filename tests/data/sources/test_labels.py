@@ -132,11 +132,12 @@ def test_the_benchmark_is_asked_first_with_its_numbers(put, recipe_of):
 
 
 def test_the_published_split_shows_and_asks_the_benchmark(recipe_of):
-  recipe = recipe_of(chunks=50, instances=3, published=True)
+  recipe = recipe_of(chunks=200, instances=3, published=True)
   found = labels.build(task(), recipe)
   assert len(found) == 3
   questions = {text for i in found for text, _ in asked(i)}
   assert 'kindly do thing 3' in questions
+  assert found[0].instance_id == 'toy/published_train/0/0'
   examples = {text for i in found for text, _ in shown(i)}
   assert 'please do thing 5 now' in examples  # a test question
 
@@ -348,3 +349,41 @@ def test_the_stand_in_for_pubmed_rct_has_another_name(put, recipe_of):
   put(pubmed_structured.FILE, [{'text': 'x'}], lines=True)
   with pytest.raises(ValueError, match='lacks text, label or pmid'):
     pubmed_structured.build(recipe_of())
+
+
+def test_what_ends_within_a_line_is_refused(put, recipe_of):
+  put_trec(put)
+  put(trec.TEST, 'NUM:dist Where ?\nHUM:x Wh')
+  with pytest.raises(ValueError, match='cut off in line 2'):
+    trec_coarse.build(recipe_of('test'))
+  put('pubmed_rct/train.txt', abstracts(0, 9) + '###77\nMETHODS\tWe randomi')
+  put('pubmed_rct/dev.txt', abstracts(10, 1))
+  put('pubmed_rct/test.txt', abstracts(20, 1))
+  with pytest.raises(ValueError, match='cut off in line 65, which has no end'):
+    pubmed_rct.build(recipe_of())
+
+
+def test_an_abstract_of_the_test_is_none_to_train_on(put, recipe_of):
+  put('pubmed_rct/train.txt', abstracts(0, 60) + abstracts(3, 1))
+  put('pubmed_rct/dev.txt', abstracts(5, 1))
+  other = abstracts(7, 5).replace('It', 'That')
+  put('pubmed_rct/test.txt', other)
+  recipe = recipe_of(chunks=60)
+  text = ' '.join(c for i in pubmed_rct.build(recipe) for c in i.chunks)
+  assert re.search(r'It is \d+ ', text)
+  assert not any(f'It is {n} ' in text for n in range(7, 12))
+  # Of five abstracts of the test, and of one each that came before.
+  key = 'pubmed_rct: left out: duplicate id of an abstract'
+  assert recipe.log.counts()[key] == 35
+
+
+def test_names_of_labels_that_are_none_are_refused(put, recipe_of):
+  put('banking77/categories.json', [{'a': 1}])
+  with pytest.raises(ValueError, match='are not a list of names'):
+    banking77.build(recipe_of())
+  keys = ('train', 'oos_train', 'val', 'oos_val', 'test', 'oos_test')
+  put('clinc150/data_full.json', {key: [[None, 'a']] for key in keys})
+  for domains in (['a'], {'d': ['a']}, {'d': [1, 'a']}):
+    put('clinc150/domains.json', domains)
+    with pytest.raises(ValueError, match='not in the official layout'):
+      clinc150.build(recipe_of())

@@ -112,3 +112,18 @@ def test_whole_has_everything(files, recipe_of):
   instance = ruler_qa1.whole(recipe_of())
   assert len(instance.chunks) == len(instance.questions) == 50
   assert len(ruler_qa2.whole(recipe_of()).chunks) == 180
+
+
+def test_a_model_filters_no_question_of_the_benchmark(files, recipe_of):
+  knows_all = ' '.join(f'{n} miles' for n in range(50))
+  recipe = recipe_of(
+    'test',
+    tokens=600,
+    max_questions=5,
+    max_answer_tokens=1,
+    ask=lambda prompts: [knows_all] * len(prompts),
+  )
+  (instance,) = ruler_qa1.build(recipe)
+  asked = {q.text for q in instance.questions}
+  assert {'How long is river 40?', 'How long is river 7?'} <= asked
+  assert len(asked) == 5

@@ -209,5 +209,5 @@ def test_bad_rows_are_named_and_left_out(put, recipe_of):
   recipe = recipe_of()
   squad.build(recipe)
   found = {e.reason: e.place for e in recipe.log.entries}
-  assert 'question same' in found['duplicate id']
-  assert found['empty paragraph'] == f'{DEV}: Title_1, paragraph 2'
+  assert 'question 1: same' in found['duplicate id']
+  assert found['empty paragraph'] == f'{DEV}: 1 Title_1, paragraph 2'
