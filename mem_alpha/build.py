@@ -255,7 +255,8 @@ def sampling(config, vocab: text.Tokenizer, *, greedy: bool):
     pad=vocab.pad,
     top_k=s.top_k,
     top_p=s.top_p,
-    stops=tuple(tuple(vocab.encode(string)) for string in s.stop),
+    # The model writes `</tool_call>` as one token, where it has it.
+    stops=tuple(tuple(vocab.encode_markup(string)) for string in s.stop),
   )
 
 

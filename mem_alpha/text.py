@@ -1,15 +1,21 @@
 """Strings to integers: the run's tokenizer, and the word ids of BM25.
 
 Text from outside (chunks, entries, questions) is *untrusted*: `encode` never
-returns the id of a special token, so a chunk that contains `<|im_end|>` cannot
-end the user's turn. Only prompt templates go through `encode_markup`.
+returns the id of a control token, so a chunk that contains `<|im_end|>` cannot
+end the user's turn, nor `</think>` a thought. Control tokens are all that were
+added to a vocabulary, whether or not it calls them special (Qwen3 does not call
+`<think>` so), but for the atoms of `train_bpe`, which are text. Only prompt
+templates go through `encode_markup`.
 
 The embedded tier trains its tokenizer inside the run (`train_bpe`); the others
 load the files of a pretrained model (`load`). Both are byte-level: where the
 vocabulary holds all 256 bytes, as trained ones do, `decode(encode(s)) == s` for
-every string. (SmolLM2 lacks 21 bytes; it drops a few control characters.)
+every string. Others change some: Qwen3 composes characters (NFC), SmolLM2 lacks
+21 bytes. `encode_exactly` refuses what would not come back.
 """
 
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -101,17 +107,32 @@ class Tokenizer:
     chat_template: str | None = None,
   ):
     self._markup = _copy(raw)
-    self._plain = _copy(raw)
-    self._plain.encode_special_tokens = True  # not saved in tokenizer.json
+    self._plain = _without_controls(self._markup)
     self.end_of_turn = end_of_turn
     self.pad = pad
     self.name = name
     self.chat_template = chat_template  # Jinja, as the model was trained
     self.vocab_size = max(raw.get_vocab(with_added_tokens=True).values()) + 1
 
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """SHA-256 of all that decides what ids mean; names may be shared."""
+    return hashlib.sha256(self._markup.to_str().encode('utf-8')).hexdigest()
+
   def encode(self, text: str) -> list[int]:
     """Ids of untrusted text. A lone surrogate becomes U+FFFD."""
     return self._plain.encode(_clean(text), add_special_tokens=False).ids
+
+  def encode_exactly(self, text: str) -> list[int]:
+    """`encode`, or ValueError where `decode` would give another text back."""
+    ids = self.encode(text)
+    if self.decode(ids) != text:
+      raise ValueError(
+        f'The tokenizer {self.name!r} cannot spell {ascii(text[:40])}: '
+        'another text would come back; write it without lone surrogates, and '
+        'with composed characters (NFC).'
+      )
+    return ids
 
   def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
     """`encode` of each text, in parallel."""
@@ -128,11 +149,6 @@ class Tokenizer:
     """The text of ids; special tokens stay visible, callers cut at them."""
     ids = [int(i) for i in ids]
     return self._markup.decode(ids, skip_special_tokens=False)
-
-  def specials(self) -> list[str]:
-    """Tokens that mean something to the model and that no text may spell."""
-    added = self._markup.get_added_tokens_decoder().values()
-    return [token.content for token in added if token.special]
 
   def token_id(self, token: str) -> int | None:
     return self._markup.token_to_id(token)
@@ -234,6 +250,22 @@ def _copy(raw: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
   copy.no_truncation()  # released files may carry settings for batching
   copy.no_padding()
   return copy
+
+
+def _without_controls(raw: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+  """A copy to which control tokens are mere text."""
+  state = json.loads(raw.to_str())
+  for token in state['added_tokens']:
+    token['special'] |= not _is_ours(raw)
+  plain = tokenizers.Tokenizer.from_str(json.dumps(state))
+  plain.encode_special_tokens = True  # spelt out, not recognised
+  return plain
+
+
+def _is_ours(raw: tokenizers.Tokenizer) -> bool:
+  """Whether `train_bpe` made it: what is added and not special is an atom."""
+  first = [raw.id_to_token(i) for i in range(len(SPECIALS))]
+  return first == list(SPECIALS)
 
 
 def _clean(text: str) -> str:

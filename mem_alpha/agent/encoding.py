@@ -4,6 +4,9 @@
 o200k_base, in which the published system counted its 512 tokens of core. What
 is over a limit is refused by the memory; the `reference` profile instead cuts
 core as published, whole words from its end, and says so in the text.
+
+A content that the tokenizer would change (`text.Tokenizer.encode_exactly`) is
+refused as INVALID: what is stored is what was written.
 """
 
 import dataclasses
@@ -31,9 +34,13 @@ class Encoder:
   def __call__(self, call: structs.Call, terms: text.Terms) -> ops.EncodedCall:
     """The words of a new content get their ids from `terms`."""
     content = call.content
+    try:
+      tokens = tuple(self.tokenizer.encode_exactly(content))
+    except ValueError:
+      return ops.EncodedCall(ops.UNSPELT, call.kind, call.uid)
     if call.kind == structs.Kind.CORE and self.cut_core is not None:
       content = cut(content, self.cut_core, self.length)
-    tokens = tuple(self.tokenizer.encode(content))
+      tokens = tuple(self.tokenizer.encode(content))
     return ops.EncodedCall(
       call.action,
       call.kind,

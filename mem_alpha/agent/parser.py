@@ -153,7 +153,7 @@ def _read(value: object, enabled: Sequence[bool]) -> structs.Call:
   required = {'memory_type'} | ({tool.content_key} - {None})
   optional = {'memory_id'} if tool.has_id else set()
   _require(required <= arguments.keys() <= required | optional)
-  _require(all(map(_is_text, arguments.values())))
+  _require(all(map(tools.is_text, arguments.values())))
   kind = tools.KINDS.get(arguments['memory_type'])
   _require(kind in tool.kinds)
   return _judge(tool, kind, arguments, enabled)
@@ -178,16 +178,6 @@ def _judge(
   if not enabled[kind]:
     status = structs.Status.DISABLED
   return structs.Call(tool.action, kind, uid, content, status)
-
-
-def _is_text(value: object) -> bool:
-  if not isinstance(value, str):
-    return False
-  try:
-    value.encode('utf-8')
-  except UnicodeEncodeError:  # a lone surrogate, spelt as an escape
-    return False
-  return True
 
 
 def _require(condition: bool) -> None:

@@ -11,7 +11,8 @@ scores, so it is kept, oddities included.
 - What follows the last brace of the arguments is cut off, and so is a code
   fence. What is no JSON then is repaired: a call that the length limit cut
   counts as made, often with its text only up to the first comma.
-- A content need not be a string, nor have any letter; unknown keys are ignored.
+- A content need not be a string, nor have any letter, but UTF-8 must be able to
+  spell it; unknown keys are ignored.
 - `memory_delete` takes the name of a memory without `_memory`, too.
 - An id that names nothing is left to the memory, which decides about it.
 """
@@ -69,6 +70,8 @@ def _read(name: str, source: str, enabled: Sequence[bool]) -> structs.Call:
       return invalid
     content = arguments[tool.content_key]
     content = content if isinstance(content, str) else str(content)
+    if not tools.is_text(content):
+      return invalid
   status = structs.Status.OK if enabled[kind] else structs.Status.DISABLED
   uid = _uid(arguments.get('memory_id')) if tool.has_id else structs.NO_ID
   return structs.Call(tool.action, kind, uid, content, status)

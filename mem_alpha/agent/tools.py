@@ -87,6 +87,17 @@ def offered(enabled: Sequence[bool]) -> list[tuple[Tool, list[structs.Kind]]]:
   return [(tool, kinds) for tool, kinds in pairs if kinds]
 
 
+def is_text(value: object) -> bool:
+  """Whether it is a string that UTF-8 can spell: no lone surrogates."""
+  if not isinstance(value, str):
+    return False
+  try:
+    value.encode('utf-8')
+  except UnicodeEncodeError:  # JSON escapes can spell one
+    return False
+  return True
+
+
 def render_call(call: structs.Call) -> str:
   """The line that asks for a call; the inverse of the parser for OK calls."""
   tool = BY_ACTION.get(call.action)

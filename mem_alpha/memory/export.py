@@ -1,15 +1,16 @@
 """A memory as JSON that people and other programs can read, and back.
 
-    {"format": "mem_alpha memory as text", "format_version": 1, "next_id": "a2",
-     "versions": [
+    {"format": "mem_alpha memory as text", "format_version": 2,
+     "next_id": "a2", "complete_from": 0, "versions": [
        {"kind": "semantic", "id": "a0", "text": "Mira lives in Oslo.",
         "created": 0, "updated": 3, "closed": null}, …]}
 
 A version is one wording of one entry, in the order in which they were written;
 `closed` is the chunk that replaced or deleted it, null while it holds. Core has
 no id. `created` and `updated` are the chunks of the entry's first version and
-of this one. Importing encodes the texts again: what is equal afterwards is the
-text, the ids, the order and where they came from, in any tokenizer.
+of this one. What was said before the chunk `complete_from` is not all there.
+Importing encodes the texts again: what is equal afterwards is the text, the
+ids, the order and where they came from, in any tokenizer that can spell it.
 """
 
 import json
@@ -23,7 +24,7 @@ from mem_alpha.memory import content
 from mem_alpha.memory import render
 from mem_alpha.memory import state
 
-FORMAT, FORMAT_VERSION = 'mem_alpha memory as text', 1
+FORMAT, FORMAT_VERSION = 'mem_alpha memory as text', 2
 _KINDS = {kind.name.lower(): kind for kind in structs.Kind}
 _KEYS = {'kind', 'id', 'text', 'created', 'updated', 'closed'}
 
@@ -51,6 +52,7 @@ def to_plain(memory: state.Memory, *, tokenizer: text.Tokenizer) -> dict:
     'format': FORMAT,
     'format_version': FORMAT_VERSION,
     'next_id': render.uid_to_text(int(memory.next_entry)),
+    'complete_from': int(memory.complete_from),
     'versions': versions,
   }
 
@@ -66,10 +68,11 @@ def from_json(
 
   `sizes` are those of `state.empty`. ValueError says which version is wrong.
   """
-  versions, next_entry = _parse(source)
+  versions, counters = _parse(source)
+  next_entry = counters['next_entry']
   rows = [_row(version, n, next_entry) for n, version in enumerate(versions)]
-  _check_live(rows)
-  contents = [tuple(tokenizer.encode(v['text'])) for v in versions]
+  _check_entries(rows)
+  contents = [_spell(v['text'], n, tokenizer) for n, v in enumerate(versions)]
   words = [tuple(sorted(terms.encode(v['text']))) for v in versions]
   needs = {
     'tokens': sum(map(len, contents)),
@@ -82,10 +85,10 @@ def from_json(
         f'The memory needs {need} {name} and there is room for {sizes[name]}: '
         f'raise memory.{name}, or remove versions that are closed.'
       )
-  return _build(rows, contents, words, next_entry, sizes)
+  return _build(rows, contents, words, counters, sizes)
 
 
-def _build(rows, contents, words, next_entry: int, sizes) -> state.Memory:
+def _build(rows, contents, words, counters, sizes) -> state.Memory:
   P, T, M = sizes['tokens'], sizes['terms'], sizes['rows']
   columns = {name: np.zeros(M, np.int32) for name in state.COLUMNS}
   columns['hash_M'] = columns['hash_M'].astype(np.uint32)
@@ -107,7 +110,7 @@ def _build(rows, contents, words, next_entry: int, sizes) -> state.Memory:
     terms_P=_pool(words, T),
     term_tail=np.int32(num_terms_N.sum()),
     next_row=np.int32(len(rows)),
-    next_entry=np.int32(next_entry),
+    **{name: np.int32(value) for name, value in counters.items()},
     **columns,
   )
 
@@ -117,24 +120,39 @@ def _pool(spans: Sequence[Sequence[int]], size: int) -> np.ndarray:
   return np.array(flat + [0] * (size - len(flat)), np.int32)
 
 
-def _parse(source: str) -> tuple[list[dict], int]:
+def _spell(content: str, number: int, tokenizer) -> tuple[int, ...]:
+  try:
+    return tuple(tokenizer.encode_exactly(content))
+  except ValueError as error:
+    raise ValueError(f'Version {number} of the memory: {error}') from error
+
+
+def _parse(source: str) -> tuple[list[dict], dict[str, int]]:
+  """The versions, and the counters of the state."""
   try:
     value = json.loads(source)
-    form = value['format'], value['format_version']
-    versions = value['versions']
-    next_entry = render.text_to_uid(value['next_id'])
-    if form[0] != FORMAT or not isinstance(versions, list):
+    if value['format'] != FORMAT:
       raise ValueError('another format')
-  except (ValueError, KeyError, TypeError) as error:
+    number = value['format_version']
+    if number == FORMAT_VERSION:
+      if not isinstance(value['versions'], list):
+        raise ValueError('its versions are no list')
+      if not _is_chunk(value['complete_from']):
+        raise ValueError('its complete_from is no chunk')
+      counters = {
+        'next_entry': render.text_to_uid(value['next_id']),
+        'complete_from': value['complete_from'],
+      }
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
     raise ValueError(
       f'This is no memory as JSON ({error}): give what `to_json` wrote.'
     ) from error
-  if form[1] != FORMAT_VERSION:
+  if number != FORMAT_VERSION:
     raise ValueError(
-      f'The JSON has format {form[1]}, and this program reads '
+      f'The JSON has format {number}, and this program reads '
       f'{FORMAT_VERSION}: use the mem_alpha that wrote it.'
     )
-  return versions, next_entry
+  return value['versions'], counters
 
 
 def _row(version: dict, number: int, next_entry: int) -> dict:
@@ -182,9 +200,19 @@ def _is_chunk(*values: object) -> bool:
   )
 
 
-def _check_live(rows: Sequence[dict]) -> None:
-  live = [row for row in rows if row['closed'] == state.NEVER]
-  if len({row['entry'] for row in live}) < len(live):
-    raise ValueError(
-      'Two versions of one entry are not closed: close all but the newest.'
-    )
+def _check_entries(rows: Sequence[dict]) -> None:
+  """An entry is of one kind, and its versions follow each other."""
+  last: dict[int, dict] = {}
+  for number, row in enumerate(rows):
+    before = last.get(row['entry'], row)
+    if before['kind'] != row['kind']:
+      raise ValueError(
+        f'Version {number} of the memory is of another kind than the one of '
+        'its id before it: give one of the two an id of its own.'
+      )
+    if before is not row and row['updated'] < before['closed']:
+      raise ValueError(
+        f'Version {number} of the memory begins before the one of its id '
+        'before it is closed: close that one, or order them by time.'
+      )
+    last[row['entry']] = row

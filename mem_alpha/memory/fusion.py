@@ -2,7 +2,9 @@
 
 The embeddings are the caller's: one vector per row of a memory's table (the
 `order` of `state.snapshot`) and one per query. Similarity is the cosine; a
-vector of zeros means that there is none, and is similar to nothing.
+vector of zeros means that there is none, and is similar to nothing. What floats
+cannot tell apart is equal: similarities in a row that lie less than 1e-6 from
+the next count as the largest of them, and less than that as 0.
 
 Fusion (Cormack et al. 2009) adds 1 / (60 + rank) over the two rankings, ranks
 from 1. An entry has no rank in a ranking that says nothing of it: a BM25 score
@@ -16,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 _SMOOTHING = 60
+_SAME = 1e-6  # of cosines; a float32 dot product is wrong by about 1e-7
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +33,7 @@ class Vectors:
 
 def fuse(bm25_BQM, vectors: Vectors, mine_BM, entry_BM) -> jax.Array:
   """Scores of the fused ranking, or the similarities where they are alone."""
-  cosine_BQM = similarity(vectors)
+  cosine_BQM = _level(similarity(vectors), mine_BM)
   if vectors.alone:
     return cosine_BQM
   order_BM = jnp.argsort(entry_BM)
@@ -55,6 +58,22 @@ def similarity(vectors: Vectors) -> jax.Array:
     _unit(vectors.rows_BME),
     precision=jax.lax.Precision.HIGHEST,
   )
+
+
+def _level(cosine_BQM, mine_BM) -> jax.Array:
+  """Makes similarities equal that only rounding tells apart."""
+  near_BQM = jnp.where(jnp.abs(cosine_BQM) < _SAME, 0.0, cosine_BQM)
+  near_BQM = jnp.where(mine_BM[:, None], near_BQM, -jnp.inf)
+  order_BQM = jnp.argsort(-near_BQM)
+  sorted_BQM = jnp.take_along_axis(near_BQM, order_BQM, -1)
+  before_BQM = jnp.roll(sorted_BQM, 1, -1).at[..., 0].set(jnp.inf)
+  first_BQM = before_BQM - sorted_BQM >= _SAME
+  level_BQM = jnp.where(first_BQM, sorted_BQM, jnp.inf)
+  level_BQM = jax.lax.cummin(level_BQM, axis=level_BQM.ndim - 1)
+  # 0 must stay 0: it says nothing of an entry.
+  level_BQM = jnp.where(sorted_BQM == 0, 0.0, level_BQM)
+  place_BQM = jnp.argsort(order_BQM)
+  return jnp.take_along_axis(level_BQM, place_BQM, -1)
 
 
 def _unit(x) -> jax.Array:

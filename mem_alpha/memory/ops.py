@@ -22,6 +22,10 @@ from mem_alpha.memory import content
 from mem_alpha.memory import plan
 from mem_alpha.memory import state
 
+# The action of a call whose content no tokens spell: the memory refuses it, as
+# any action that it does not know, as INVALID.
+UNSPELT = -1
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -54,7 +58,7 @@ class Limits:
 class EncodedCall:
   """A well-formed call after the text seam."""
 
-  action: structs.Action
+  action: structs.Action | int  # or UNSPELT
   kind: structs.Kind
   uid: int = structs.NO_ID
   tokens: tuple[int, ...] = ()

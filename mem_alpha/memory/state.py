@@ -5,7 +5,7 @@ for BM25. Versions are appended in the order in which they were written, so
 their rows and their spans lie in the same order, without holes. An update
 appends a version and closes the old one; a delete only closes. Nothing is
 overwritten, therefore the memory as it was after chunk k can still be read,
-until `compact` drops closed versions to make room.
+until `compact` drops closed versions to make room; `complete_from` tells.
 
 Everything here is unbatched unless its name says otherwise: `vmap` adds the
 batch axis.
@@ -41,6 +41,7 @@ class Memory:
   created_M: chunk of the first version of the entry.
   updated_M: chunk of this version.
   closed_M: chunk that replaced or deleted the version; NEVER while it is live.
+  complete_from: the oldest chunk whose memory can still be read whole.
   """
 
   tokens_P: jax.Array
@@ -60,6 +61,7 @@ class Memory:
   closed_M: jax.Array
   next_row: jax.Array
   next_entry: jax.Array
+  complete_from: jax.Array
 
 
 # The columns are found by their suffix: a new one needs no other change here.
@@ -97,6 +99,7 @@ def empty_batch(batch: int, tokens: int, terms: int, rows: int) -> Memory:
     term_tail=zeros(),
     next_row=zeros(),
     next_entry=zeros(),
+    complete_from=zeros(),
     **columns,
   )
 
@@ -147,6 +150,9 @@ def compact(memory: Memory) -> Memory:
   """Drops closed versions and closes the holes they leave; the order stays."""
   keep_M = live(memory)
   rows = keep_M.shape[0]
+  # What was written and replaced in one chunk was in no memory after a chunk.
+  lost_M = ~keep_M & (memory.updated_M < memory.closed_M)
+  lost_until = jnp.where(lost_M, memory.closed_M, 0).max()
   place_M = jnp.where(keep_M, jnp.cumsum(keep_M) - 1, rows)
   source_M = jnp.zeros(rows, jnp.int32)
   source_M = source_M.at[place_M].set(jnp.arange(rows), mode='drop')
@@ -172,6 +178,7 @@ def compact(memory: Memory) -> Memory:
     terms_P=terms_P,
     term_tail=term_tail,
     next_row=keep_M.sum(),
+    complete_from=jnp.maximum(memory.complete_from, lost_until),
     **columns,
   )
 
@@ -180,9 +187,16 @@ def snapshot(memory_B: Memory, chunk: int | None = None) -> list[list[Row]]:
   """Lists each memory's entries in entry order, core first; on the host.
 
   Takes a batch of numpy arrays (`jax.device_get`). With `chunk`, lists them as
-  they were after that chunk, as far as no compaction dropped old versions.
+  they were after that chunk; ValueError where a compaction dropped some of it.
   """
   after = NEVER - 1 if chunk is None else chunk
+  (lost,) = np.nonzero(memory_B.complete_from > max(after, 0))
+  if lost.size:
+    raise ValueError(
+      f'What memories {lost.tolist()} of the batch said after chunk {chunk} '
+      f'was dropped by compaction: ask from chunk {memory_B.complete_from.max()} '
+      'on, or run with memory.keep_history.'
+    )
   shown_BM = (memory_B.updated_M <= after) & (memory_B.closed_M > after)
   found = []
   for b, shown_M in enumerate(shown_BM):

@@ -9,9 +9,10 @@
     </semantic_memory>
 
 The released checkpoint was trained on views of this form. An entry is shown as
-it is stored unless it holds what looks like one of our own tags or ids: then
-its line breaks and brackets are escaped, so that it forges neither. To fit,
-the published rule halves the number of entries; then core is left out.
+it is stored unless it holds what the prompt around it is made of (our tags and
+ids, headings, marks of calls and thoughts): then its line breaks and whatever
+forms such a mark are escaped, so that it forges none. To fit, the published
+rule halves the number of entries; then core is left out.
 """
 
 import re
@@ -22,13 +23,15 @@ from mem_alpha import text
 from mem_alpha.memory import render
 
 _CORE = structs.Kind.CORE
-_NAMES = '|'.join(kind.name.lower() for kind in structs.Kind)
+_NAMES = '|'.join(f'{kind.name.lower()}_memory' for kind in structs.Kind)
 _BREAK = r'[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]'
 _LIKE_OURS = re.compile(
-  rf'</?\s*(?:{_NAMES})_memory|(?:^|{_BREAK})\s*\[[a-z]{{1,7}}[0-9]\]',
+  rf'</?\s*(?:{_NAMES}|new_chunk|think|tool_|\|)'
+  rf'|(?:^|{_BREAK})\s*(?:\[[a-z]{{1,7}}[0-9]\]|#+\s|current memory state:)'
+  '|✿',
   re.IGNORECASE,
 )
-_BRACKETS = str.maketrans({'<': '\\u003c', '[': '\\u005b'})
+_MARKS = str.maketrans({mark: f'\\u{ord(mark):04x}' for mark in '<[#✿:'})
 
 
 def view(
@@ -86,4 +89,4 @@ def _content(tokenizer: text.Tokenizer, tokens: Sequence[int]) -> Sequence[int]:
   decoded = tokenizer.decode(tokens)
   if not _LIKE_OURS.search(decoded):
     return tokens
-  return tokenizer.encode(render.escape(decoded).translate(_BRACKETS))
+  return tokenizer.encode(render.escape(decoded).translate(_MARKS))

@@ -216,7 +216,7 @@ def _tokenizer(reader, path):
 
 
 def _add_tokens(raw, typed_tokens):
-  """Control tokens are special; user-defined ones are found in any text."""
+  """Neither is recognised in untrusted text (`text.Tokenizer`)."""
   special = {
     gguf.TokenType.CONTROL: True,
     gguf.TokenType.USER_DEFINED: False,

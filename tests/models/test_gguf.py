@@ -278,14 +278,16 @@ def test_special_tokens_count_in_markup_only(tmp_path, llama):
   assert not set(tokenizer.encode('<|im_start|>the<|im_end|>')) & {0, 1, 2}
 
 
-def test_user_defined_tokens_are_found_in_any_text(tmp_path, llama):
+def test_user_defined_tokens_count_in_markup_only(tmp_path, llama):
   tokens = ['<think>' if t == 'the' else t for t in TOKENS]
   merges = [m for m in MERGES if m != 'th e']
   types = [4 if t == '<think>' else 3 if t in SPECIALS else 1 for t in tokens]
   tokenizer = tokenizer_of(
     tmp_path, llama, tokens=tokens, merges=merges, token_type=types
   )
-  assert tokenizer.encode('<think>') == [tokens.index('<think>')]
+  think = tokens.index('<think>')
+  assert tokenizer.encode_markup('<think>') == [think]
+  assert think not in tokenizer.encode('<think>')
 
 
 def test_tokenizer_survives_saving(tmp_path, llama):
