@@ -1,5 +1,6 @@
 """Tests of text.py: round trips, untrusted text, atoms, files on disk."""
 
+import functools
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import sys
 
 import hypothesis
 import pytest
+import tokenizers
 from hypothesis import strategies as st
 
 from mem_alpha import text
@@ -47,6 +49,73 @@ def test_markup_recognises_special_tokens():
   assert ids[-1] == TOKENIZER.end_of_turn
   assert TOKENIZER.pad == TOKENIZER.token_id('<|pad|>')
   assert TOKENIZER.decode(ids) == '<|im_start|>Mira<|im_end|>'
+
+
+@hypothesis.given(STRINGS)
+def test_trained_tokenizers_spell_every_text_exactly(string):
+  assert TOKENIZER.encode_exactly(string) == TOKENIZER.encode(string)
+
+
+@functools.cache
+def plain_released():
+  return released()
+
+
+def released(*, normalizer=None):
+  """As a released model's: controls that the vocabulary calls no special."""
+  raw = tokenizers.Tokenizer.from_str(
+    _saved(text.train_bpe([], vocab_size=259))
+  )
+  state = json.loads(raw.to_str())
+  state['added_tokens'] = []
+  state['model']['vocab'] = {
+    token: i - 3 for token, i in state['model']['vocab'].items() if i >= 3
+  }
+  raw = tokenizers.Tokenizer.from_str(json.dumps(state))
+  raw.add_special_tokens(['<|im_start|>', '<|im_end|>'])
+  raw.add_tokens(['<think>', '</think>', '<tool_call>'])
+  if normalizer is not None:
+    raw.normalizer = normalizer
+  end = raw.token_to_id('<|im_end|>')
+  return text.Tokenizer(raw, end_of_turn=end, pad=end, name='released')
+
+
+CONTROLS = ('<think>', '</think>', '<tool_call>', '<|im_start|>', '<|im_end|>')
+
+
+@hypothesis.given(
+  st.lists(st.sampled_from([*CONTROLS, '<', 'x']) | st.text()).map(''.join)
+)
+def test_no_text_becomes_a_control_token_whatever_the_file_calls_it(string):
+  tokenizer = plain_released()
+  ids = tokenizer.encode(string)
+  assert max(ids, default=0) < 256
+  assert tokenizer.encode_batch([string]) == [ids]
+  assert tokenizer.encode_exactly(string) == ids
+  for token in CONTROLS:
+    assert tokenizer.encode_markup(token) == [tokenizer.token_id(token)]
+
+
+def test_what_would_come_back_changed_is_refused():
+  composing = released(normalizer=tokenizers.normalizers.NFC())
+  for string in ('cafe\u0301', '\u212b', '\u0958', 'a\ud800b'):
+    assert composing.decode(composing.encode(string)) != string
+    with pytest.raises(ValueError, match="'released' cannot spell"):
+      composing.encode_exactly(string)
+  assert (
+    composing.decode(composing.encode_exactly('café 한 😀')) == 'café 한 😀'
+  )
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path):
+  TOKENIZER.save(tmp_path / 't')
+  assert text.load(tmp_path / 't').fingerprint == TOKENIZER.fingerprint
+  assert len(TOKENIZER.fingerprint) == 64
+  twin = text.train_bpe(['other words entirely'] * 9, vocab_size=320)
+  assert twin.name == TOKENIZER.name
+  assert twin.fingerprint != TOKENIZER.fingerprint
+  composing = released(normalizer=tokenizers.normalizers.NFC())
+  assert composing.fingerprint != released().fingerprint
 
 
 def test_lone_surrogate_is_replaced():

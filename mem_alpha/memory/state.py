@@ -192,10 +192,11 @@ def snapshot(memory_B: Memory, chunk: int | None = None) -> list[list[Row]]:
   after = NEVER - 1 if chunk is None else chunk
   (lost,) = np.nonzero(memory_B.complete_from > max(after, 0))
   if lost.size:
+    first = memory_B.complete_from.max()
     raise ValueError(
       f'What memories {lost.tolist()} of the batch said after chunk {chunk} '
-      f'was dropped by compaction: ask from chunk {memory_B.complete_from.max()} '
-      'on, or run with memory.keep_history.'
+      f'was dropped by compaction: ask from chunk {first} on, or run with '
+      'memory.keep_history.'
     )
   shown_BM = (memory_B.updated_M <= after) & (memory_B.closed_M > after)
   found = []

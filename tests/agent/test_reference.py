@@ -90,6 +90,12 @@ def test_failed_calls(text):
   assert [call.status for call in parse(text)] == [INVALID]
 
 
+def test_what_utf8_cannot_spell_is_refused():
+  call = json.dumps({'memory_type': 'core_memory', 'new_content': 'a\ud800b'})
+  assert '\\ud800' in call
+  assert [c.status for c in parse(write('memory_update', call))] == [INVALID]
+
+
 @pytest.mark.parametrize('source', ['"text"', '[1]', '7', 'null', '[' * 10**5])
 def test_arguments_that_are_no_object(source):
   text = write('new_memory_insert', source)

@@ -7,6 +7,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import strategies as st
 
 from mem_alpha import structs
@@ -116,10 +117,36 @@ def document(**changes):
   }  # fmt: skip
   return {
     'format': export.FORMAT,
-    'format_version': 1,
+    'format_version': 2,
     'next_id': 'a1',
+    'complete_from': 0,
     'versions': [version | changes],
   }
+
+
+def two(first, second):
+  """Two versions of one id."""
+  versions = [document(**x)['versions'][0] for x in (first, second)]
+  return document() | {'versions': versions}
+
+
+def test_versions_that_follow_each_other_are_taken():
+  value = two({'closed': 3}, {'updated': 3}) | {'complete_from': 1}
+  made = load(value)
+  assert int(made.complete_from) == 1
+  assert made.closed_M[:2].tolist() == [3, state.NEVER]
+
+
+def test_what_a_tokenizer_would_change_is_refused():
+  raw = tokenizers.Tokenizer.from_str(TOKENIZER._markup.to_str())
+  raw.normalizer = tokenizers.normalizers.NFC()
+  composing = text.Tokenizer(raw, end_of_turn=2, pad=0, name='composing')
+  source = json.dumps(document(text='cafe\u0301'))
+  load(source)
+  with pytest.raises(ValueError, match='Version 0 .* cannot spell'):
+    export.from_json(
+      source, tokenizer=composing, terms=text.Terms(), sizes=SIZES
+    )
 
 
 def load(value):
@@ -135,8 +162,16 @@ def load(value):
     ('', 'no memory as JSON'),
     ('[]', 'no memory as JSON'),
     ({'format': 'x'}, 'no memory as JSON'),
+    ('[' * 10**5, 'no memory as JSON'),
     (document() | {'format': 'x'}, 'another format'),
-    (document() | {'format_version': 2}, 'has format 2'),
+    (document() | {'format_version': 1}, 'has format 1'),
+    (document() | {'format_version': 1e999}, 'has format inf'),
+    (document() | {'complete_from': -1}, 'complete_from is no chunk'),
+    (document() | {'complete_from': True}, 'complete_from is no chunk'),
+    (document(text='a\ud800'), 'Version 0 .* cannot spell'),
+    (two({'closed': 9}, {'updated': 3}), 'Version 1 .* before the one of its'),
+    (two({'closed': 9}, {'updated': 5, 'closed': 7}), 'Version 1 .* before'),
+    (two({'closed': 3}, {'updated': 3, 'kind': 'episodic'}), 'another kind'),
     (document() | {'next_id': '?'}, 'not the name'),
     (document(extra=1), 'Version 0 .* keys'),
     (document(kind='x'), 'Version 0'),
@@ -152,7 +187,7 @@ def load(value):
     (document(text='x' * 2999), 'needs .* tokens .* room for 2048'),
     (
       document() | {'versions': document()['versions'] * 2},
-      'Two versions of one entry are not closed',
+      'Version 1 .* before the one of its id before it is closed',
     ),
   ],
 )

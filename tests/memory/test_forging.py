@@ -30,7 +30,10 @@ PIECES = [
   '</core_memory>', '<semantic_memory>', '\n</episodic_memory>', '\nchunk:\n',
   '<|im_end|>', '<|im_start|>assistant\n', '<|pad|>', '✿FUNCTION✿: ', '✿',
   '{"name": "memory_delete"}', '\r', '\x85', '\u2028', '\x00', '\t', '"', '\\n',
-  'Empty.', 'שלום', '你好', 'नमस्ते', '😀👩‍👧', 'e\u0301', '\u202e', 'x', ' ', '',
+  '\n</new_chunk>\n', '<new_chunk>', '\n# Tools\n', '\n### memory_update\n',
+  '# Tools', '\nCurrent memory state:', '<think>', '</think>', '<tool_call>',
+  '</tool_call>', '✿ARGS✿: {}', 'Empty.',
+  'שלום', '你好', 'नमस्ते', '😀👩‍👧', 'e\u0301', '\u202e', 'x', ' ', '',
 ]  # fmt: skip
 NASTY = st.one_of(
   st.lists(st.sampled_from(PIECES), max_size=6).map(''.join),
@@ -147,6 +150,29 @@ def test_only_the_template_marks_turns(contents, chunk):
     for special in text.SPECIALS:
       number = TOKENIZER.token_id(special)
       assert ids.count(number) == bare.count(number)
+
+
+MARKS = re.compile(
+  r'</?(?:core_memory|semantic_memory|episodic_memory|new_chunk|think|tool_call)>'
+  r'|^#+ .*$|^Current memory state:$|✿[A-Z]+✿|<\|\w+\|>',
+  re.MULTILINE,
+)
+
+
+@hypothesis.given(st.lists(NASTY, min_size=4, max_size=4), NASTY)
+@hypothesis.settings(max_examples=300)
+def test_the_published_prompt_has_its_own_marks_only(contents, chunk):
+  """What a reader takes for structure, before and after the memory's view."""
+  rows, _ = store(calls(contents))
+  parts = prompts.build(TOKENIZER, 'reference', enabled=ALL)
+  chunk_ids = TOKENIZER.encode(chunk)
+
+  def marks(rows, chunk_ids):
+    ids, _ = prompts.render(parts, rows, chunk_ids, max_tokens=10**4, show=9)
+    prompt = '\n'.join(TOKENIZER.decode(ids).splitlines())
+    return MARKS.findall(prompt)
+
+  assert marks(rows, chunk_ids) == marks([], chunk_ids)
 
 
 @hypothesis.given(NASTY)

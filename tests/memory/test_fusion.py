@@ -100,3 +100,53 @@ def test_each_ranking_stands_in_for_the_other():
   words = search(memory_B, queries)
   fused = search(memory_B, queries, fusion.Vectors(rows * 0, asked))
   np.testing.assert_array_equal(fused[0], words[0])
+
+
+@pytest.mark.parametrize('alone', [True, False])
+@pytest.mark.parametrize('size', [3, 7, 64, 257])
+def test_equal_directions_are_ties_and_the_older_comes_first(alone, size):
+  """Scaled and scattered copies of two directions, cosines off by rounding."""
+  rng = np.random.default_rng(size)
+  calls = [
+    [ops.EncodedCall(INSERT, SEMANTIC, tokens=(n,)) for n in range(i, i + 4)]
+    for i in range(0, M, 4)
+  ]
+  memory_B = state.empty_batch(1, **SIZES)
+  for chunk, turn in enumerate(calls):
+    packed = ops.pack([turn], O=4, T=8, W=1)
+    memory_B, *_ = ops.apply_turn(memory_B, packed, chunk, limits=ops.Limits())
+  near, far = rng.normal(size=(2, size))
+  kinds = rng.permutation([0] * 5 + [1] * 5 + [2] * 2)
+  rows = np.stack([(near, far, 0 * near)[k] for k in kinds])
+  rows *= 10 ** rng.uniform(-3, 3, (M, 1))
+  asked = np.stack([near + 0.1 * far, far])
+  queries = np.full((1, 2, 1), -1, np.int32)
+  vectors = fusion.Vectors(
+    rows[None].astype(np.float32), asked[None].astype(np.float32), alone=alone
+  )
+  found, scores = search(memory_B, queries, vectors)
+  for q in range(2):
+    value = [cosine(r.astype(np.float64), asked[q]) for r in rows]
+    digits = 4 if alone else 6
+    order = sorted(range(M), key=lambda m: (-round(value[m], digits), m))
+    if not alone:  # who has no similarity has no vote, and comes last
+      order = sorted(order, key=lambda m: value[m] == 0)
+    assert found[0, q].tolist() == order
+    if alone:
+      assert len(set(scores[0, q].tolist())) == 3
+
+
+def test_opposite_rounding_of_nothing_is_no_similarity():
+  memory_B = state.empty_batch(1, **SIZES)
+  calls = [ops.EncodedCall(INSERT, SEMANTIC, tokens=(n,)) for n in range(3)]
+  packed = ops.pack([calls], O=4, T=8, W=1)
+  memory_B, *_ = ops.apply_turn(memory_B, packed, 0, limits=ops.Limits())
+  rows = np.zeros((1, M, 2), np.float32)
+  rows[0, 1], rows[0, 2] = [0.7, -0.7], [-0.3, 0.3]
+  asked = np.array([[[-1.0, -1.0]]], np.float32)
+  queries = np.full((1, 1, 1), -1, np.int32)
+  for alone in (True, False):
+    vectors = fusion.Vectors(rows, asked, alone=alone)
+    found, scores = search(memory_B, queries, vectors)
+    assert found[0, 0, :3].tolist() == [0, 1, 2]
+    assert scores[0, 0, :3].tolist() == [0, 0, 0]

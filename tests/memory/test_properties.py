@@ -8,6 +8,7 @@ may come, which must change nothing but the room.
 
 import collections
 import functools
+import itertools
 
 import hypothesis
 import jax
@@ -183,3 +184,83 @@ def test_a_dictionary_says_the_same(size):
 def test_a_dictionary_that_forgets_nothing_says_the_same():
   wanted = ALWAYS | {STATUS.FULL}
   check_all(SIZES['small'], KEEPING, examples=120, wanted=wanted)
+
+
+def sequence(turns):
+  """Turns that insert, update and delete in all kinds, some in vain."""
+
+  def text(n):
+    return (1 + n % 3, 1 + n % 2, 1)[: 1 + n % 3]
+
+  made = []
+  for n in range(turns):
+    made.append([
+      (INSERT, (SEMANTIC, EPISODIC)[n % 2], -1, (9, n), 1 + n % 2),
+      (UPDATE, CORE, -1, text(n), 1),
+      (UPDATE, (SEMANTIC, EPISODIC)[n // 2 % 2], n // 2, (8, n), 1),
+      (DELETE, SEMANTIC, n - 3, (), 0) if n % 3 == 2 else
+      (INSERT, EPISODIC, -1, text(n), 2),
+    ])  # fmt: skip
+  return made
+
+
+def every_point(turns):
+  """Points of compaction: each alone, each pair, all subsets of the first."""
+  few = range(turns)
+  subsets = itertools.chain(
+    *(itertools.combinations(few, n) for n in (0, 1, 2, turns)),
+    *(itertools.combinations(range(6), n) for n in range(7)),
+  )
+  return sorted({frozenset(points) for points in subsets}, key=sorted)
+
+
+@pytest.mark.parametrize('size', ['small', 'large'])
+def test_a_compaction_before_any_turn_changes_nothing_but_the_room(size):
+  """Exhaustive, and what is said of the past is what was said then."""
+  turns = sequence(12)
+  points_B = every_point(len(turns))
+  batch = len(points_B)
+  assert batch > 130
+  tokens, terms, rows = {'small': (22, 20, 9), 'large': SIZES['large']}[size]
+  memory_B = state.empty_batch(batch, tokens=tokens, terms=terms, rows=rows)
+  limits = ops.Limits(core=4, entry=5)
+  oracles = [Plain((tokens, terms, rows), limits) for _ in range(batch)]
+  said, statuses_seen = [[] for _ in range(batch)], collections.Counter()
+  for chunk, calls in enumerate(turns):
+    now_B = np.array([chunk in points for points in points_B])
+    memory_B = compact_some(memory_B, now_B)
+    packed = ops.pack([[encode(call) for call in calls]] * batch, **ROOM)
+    memory_B, status_BO, uid_BO = ops.apply_turn(
+      memory_B, packed, chunk, limits=limits
+    )
+    host_B = jax.device_get(memory_B)
+    shown_B = state.snapshot(host_B)
+    for b, oracle in enumerate(oracles):
+      if now_B[b]:
+        oracle.compact()
+      statuses, uids = oracle.turn(calls, chunk)
+      assert status_BO[b].tolist() == statuses
+      assert uid_BO[b].tolist() == uids
+      assert [tuple(row[:5]) for row in shown_B[b]] == oracle.rows()
+      said[b].append(oracle.rows())
+      statuses_seen.update(statuses)
+    check_history(host_B, said)
+  assert statuses_seen[STATUS.OK] and statuses_seen[STATUS.UNKNOWN_ID]
+  assert bool(statuses_seen[STATUS.FULL]) == (size == 'small')
+  dropped = {int(first) for first in host_B.complete_from}
+  never = points_B.index(frozenset())
+  assert (host_B.complete_from[never] > 0) == (size == 'small')
+  assert len(dropped) > 3
+
+
+def check_history(host_B, said):
+  """Each memory tells its past right, or says that it cannot."""
+  for b, past in enumerate(said):
+    one_B = jax.tree.map(lambda x, b=b: x[b : b + 1], host_B)
+    for chunk, rows in enumerate(past):
+      if chunk < one_B.complete_from[0]:
+        with pytest.raises(ValueError, match='dropped by compaction'):
+          state.snapshot(one_B, chunk)
+      else:
+        told = state.snapshot(one_B, chunk)[0]
+        assert [tuple(row[:5]) for row in told] == rows

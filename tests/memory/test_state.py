@@ -39,6 +39,7 @@ def build(versions):
   arrays['term_tail'] = np.int32(term_tail)
   arrays['next_row'] = np.int32(len(versions))
   arrays['next_entry'] = np.int32(9)
+  arrays['complete_from'] = np.int32(0)
   return state.Memory(**arrays)
 
 
@@ -75,6 +76,10 @@ def test_compaction_keeps_what_is_live_and_nothing_else():
     live = [(v, row) for row, v in enumerate(versions) if v[-1] == state.NEVER]
     memory = build([version for version, _ in live])
     memory.updated_M[: len(live)] = [row for _, row in live]
+    lost = [v[-1] for v in versions if v[-1] != state.NEVER]
+    memory = dataclasses.replace(
+      memory, complete_from=np.int32(max(lost, default=0))
+    )
     wanted_B.append(memory)
   memory_B = stack([build(versions) for versions in versions_B])
   once = jax.jit(jax.vmap(state.compact))(memory_B)
@@ -135,6 +140,30 @@ def test_snapshot_lists_entries_in_order_with_core_first():
   assert state.snapshot(memory_B, 0) == [[first], []]
   kind = state.snapshot(memory_B)[0][0].kind
   assert isinstance(kind, structs.Kind)
+
+
+def test_what_compaction_dropped_is_not_told():
+  versions = [
+    (0, (1,), (), 2),  # said after chunk 0 and 1
+    (1, (2,), (), 1),  # replaced in the chunk that wrote it: never said
+    (1, (3,), (), state.NEVER),
+  ]
+  whole_B = stack([build(versions), build(versions[2:])])
+  compact = jax.jit(jax.vmap(state.compact))
+  compacted_B = jax.device_get(compact(whole_B))
+  assert whole_B.complete_from.tolist() == [0, 0]
+  assert compacted_B.complete_from.tolist() == [2, 0]
+  for chunk in (0, 1):
+    state.snapshot(whole_B, chunk)
+    with pytest.raises(ValueError, match=r'memories .0. .* ask from chunk 2'):
+      state.snapshot(compacted_B, chunk)
+  for chunk in (2, 3, None):
+    tokens = [r.tokens for r in state.snapshot(compacted_B, chunk)[0]]
+    assert tokens == [r.tokens for r in state.snapshot(whole_B, chunk)[0]]
+  again_B = jax.device_get(compact(compacted_B))
+  assert again_B.complete_from.tolist() == [2, 0]
+  never_said = stack([build(versions[1:2])])
+  assert compact(never_said).complete_from.tolist() == [0]
 
 
 def test_an_empty_memory():

@@ -1,6 +1,7 @@
 """Each memory off by config: not offered, shown, searched, and refused."""
 
 import itertools
+import json
 
 import pytest
 
@@ -8,6 +9,8 @@ from configs import base
 from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha import text
+from mem_alpha.agent import prompts as agent_prompts
+from mem_alpha.agent import reference
 from mem_alpha.agent import tools
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import reading
@@ -24,17 +27,32 @@ CALLS = (
 SETTINGS = [s for s in itertools.product([True, False], repeat=3) if any(s)]
 
 
-def play(enabled):
+def written(profile):
+  """The response of the first chunk, in the format of the profile."""
+  if profile == 'compact':
+    return tools.render_response(CALLS)
+  calls = [json.loads(tools.render_call(call)) for call in CALLS]
+  return '\n'.join(
+    f'{reference.FUNCTION}: {call["name"]}\n'
+    f'{reference.ARGS}: {json.dumps(call["arguments"])}'
+    for call in calls
+  )
+
+
+def play(profile, enabled):
   """Two chunks; the memory is written in the first and shown in the second."""
-  config = base.get_config()
+  names = {'compact': 'default', 'reference': 'reference'}
+  config = base.get_config(names[profile])
+  config.memory.tokens = config.memory.terms = 512
   for kind, on in zip(structs.Kind, enabled):
     config.memory[kind.name.lower()] = on
-  config.prompt.tokens, config.sampling.max_new_tokens = 900, 400
+  config.prompt.tokens, config.sampling.max_new_tokens = 8000, 400
+  assert config.prompt.profile == profile
   seen = {}
 
   def writer(prompts, contexts, chunk):
     del contexts
-    response = tools.render_response(CALLS if chunk == 0 else [])
+    response = written(profile) if chunk == 0 else tools.DONE
     tokens = (*VOCAB.encode(response), VOCAB.end_of_turn)
     return [episode.Response(tokens, (0.0,) * len(tokens), True)] * len(prompts)
 
@@ -53,20 +71,31 @@ def play(enabled):
 
 @pytest.fixture(scope='module')
 def runs():
-  return {enabled: play(enabled) for enabled in SETTINGS}
+  both = itertools.product(agent_prompts.PROFILES, SETTINGS)
+  return {
+    (profile, enabled): play(profile, enabled) for profile, enabled in both
+  }
 
 
 @pytest.mark.parametrize('enabled', SETTINGS)
-def test_a_memory_that_is_off_is_nowhere(runs, enabled):
-  (first, second), statuses, seen, entries = runs[enabled]
+@pytest.mark.parametrize('profile', agent_prompts.PROFILES)
+def test_a_memory_that_is_off_is_nowhere(runs, profile, enabled):
+  (first, second), statuses, seen, entries = runs[profile, enabled]
   assert statuses == [OK if on else DISABLED for on in enabled]
   assert [entry.kind for entry in entries] == [
     kind for kind in structs.Kind if enabled[kind]
   ]
   for kind, call in zip(structs.Kind, CALLS):
-    header = f'{tools.TYPE_NAMES[kind]}:'
-    assert (header in second) == (call.content in second) == enabled[kind]
-    assert header not in first
+    name = tools.TYPE_NAMES[kind]
+    if profile == 'reference':
+      section, advice = f'\n<{name}>', f'\n- {kind.name.capitalize()} memory:'
+      for prompt in (first, second):
+        assert (section in prompt) == (advice in prompt) == enabled[kind]
+        assert (name in prompt) == enabled[kind]  # nor do the tools know it
+    else:
+      assert (f'{name}:' in second) == enabled[kind]
+      assert f'{name}:' not in first
+    assert (call.content in second) == enabled[kind]
     offered = [k for _, kinds in tools.offered(enabled) for k in kinds]
     assert (kind in offered) == enabled[kind]
   assert ('new_memory_insert' in first) == (enabled[1] or enabled[2])
@@ -75,10 +104,12 @@ def test_a_memory_that_is_off_is_nowhere(runs, enabled):
   assert seen['hits'] == [kind for kind in kinds if enabled[kind]]
 
 
-def test_all_seven_differ(runs):
+@pytest.mark.parametrize('profile', agent_prompts.PROFILES)
+def test_all_seven_differ(runs, profile):
   for part in (
     lambda run: run[0][1],
     lambda run: run[1],
     lambda run: run[2],
   ):
-    assert len({str(part(run)) for run in runs.values()}) == len(SETTINGS) == 7
+    found = {str(part(runs[profile, enabled])) for enabled in SETTINGS}
+    assert len(found) == len(SETTINGS) == 7
