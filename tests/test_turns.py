@@ -24,6 +24,7 @@ CALLS = [
 def test_a_text_that_is_too_long_is_kept_whole_for_every_rollout(tmp_path):
   config = base.get_config()
   config.memory.tokens = config.memory.terms = 4096
+  config.memory.core_limit = 60
   config.prompt.tokens, config.sampling.max_new_tokens = 2000, 3000
 
   def writer(prompts, contexts, chunk):

@@ -220,7 +220,7 @@ def test_a_compaction_before_any_turn_changes_nothing_but_the_room(size):
   turns = sequence(12)
   points_B = every_point(len(turns))
   batch = len(points_B)
-  assert batch > 130
+  assert batch == 1 + 12 + 66 + 1 + (64 - 1 - 6 - 15)
   tokens, terms, rows = {'small': (22, 20, 9), 'large': SIZES['large']}[size]
   memory_B = state.empty_batch(batch, tokens=tokens, terms=terms, rows=rows)
   limits = ops.Limits(core=4, entry=5)
