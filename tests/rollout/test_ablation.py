@@ -9,7 +9,6 @@ from configs import base
 from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha import text
-from mem_alpha.agent import prompts as agent_prompts
 from mem_alpha.agent import reference
 from mem_alpha.agent import tools
 from mem_alpha.rollout import episode
@@ -24,6 +23,7 @@ CALLS = (
   structs.Call(INSERT, SEMANTIC, content='Mira likes tea.'),
   structs.Call(INSERT, EPISODIC, content='Mira drank tea.'),
 )
+PROFILES = ('compact', 'reference')
 SETTINGS = [s for s in itertools.product([True, False], repeat=3) if any(s)]
 
 
@@ -71,14 +71,14 @@ def play(profile, enabled):
 
 @pytest.fixture(scope='module')
 def runs():
-  both = itertools.product(agent_prompts.PROFILES, SETTINGS)
+  both = itertools.product(PROFILES, SETTINGS)
   return {
     (profile, enabled): play(profile, enabled) for profile, enabled in both
   }
 
 
 @pytest.mark.parametrize('enabled', SETTINGS)
-@pytest.mark.parametrize('profile', agent_prompts.PROFILES)
+@pytest.mark.parametrize('profile', PROFILES)
 def test_a_memory_that_is_off_is_nowhere(runs, profile, enabled):
   (first, second), statuses, seen, entries = runs[profile, enabled]
   assert statuses == [OK if on else DISABLED for on in enabled]
@@ -104,7 +104,7 @@ def test_a_memory_that_is_off_is_nowhere(runs, profile, enabled):
   assert seen['hits'] == [kind for kind in kinds if enabled[kind]]
 
 
-@pytest.mark.parametrize('profile', agent_prompts.PROFILES)
+@pytest.mark.parametrize('profile', PROFILES)
 def test_all_seven_differ(runs, profile):
   for part in (
     lambda run: run[0][1],
