@@ -174,10 +174,8 @@ def _row(version: dict, number: int, next_entry: int) -> dict:
     created, updated, closed = (
       version[name] for name in ('created', 'updated', 'closed')
     )
-    closed = state.NEVER if closed is None else closed
-    if not (
-      _is_chunk(created, updated, closed) and created <= updated <= closed
-    ):
+    last = updated if closed is None else closed
+    if not (_is_chunk(created, updated, last) and created <= updated <= last):
       raise ValueError('created, updated and closed are not in order')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(
@@ -189,13 +187,13 @@ def _row(version: dict, number: int, next_entry: int) -> dict:
     'uid': uid,
     'created': created,
     'updated': updated,
-    'closed': closed,
+    'closed': state.NEVER if closed is None else closed,
   }
 
 
 def _is_chunk(*values: object) -> bool:
   return all(
-    isinstance(x, int) and not isinstance(x, bool) and 0 <= x <= state.NEVER
+    isinstance(x, int) and not isinstance(x, bool) and 0 <= x < state.NEVER
     for x in values
   )
 

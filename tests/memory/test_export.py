@@ -182,6 +182,7 @@ def load(value):
     (document(text=3), 'no string'),
     (document(created=2), 'not in order'),
     (document(closed=0), 'not in order'),
+    (document(closed=2**31 - 1), 'not in order'),
     (document(created=True), 'not in order'),
     (document(created=-1), 'not in order'),
     (document(text='x' * 2999), 'needs .* tokens .* room for 2048'),
