@@ -254,8 +254,7 @@ def delete(uid, kind=SEMANTIC):
 def test_random_turns_agree_with_the_oracle(limits):
   turns_B = sequences(200)
   oracles = [Oracle() for _ in turns_B]
-  past_B = [[] for _ in turns_B]  # the entries after each turn
-  seen = collections.Counter()
+  past_B, seen = [[] for _ in turns_B], collections.Counter()
   before = jax.device_get(state.empty_batch(len(turns_B), **SIZES))
   for chunk, (memory_B, status_BO, uid_BO) in enumerate(run(turns_B, limits)):
     shown_B = state.snapshot(memory_B)
@@ -277,8 +276,7 @@ def test_random_turns_agree_with_the_oracle(limits):
       for c in range(chunk + 1):
         assert then_B[c][b] == oracle.snapshot(c)
         if c >= from_B[b]:
-          past = [row[:5] for row in past_B[b][c]]
-          assert [row[:5] for row in then_B[c][b]] == past
+          assert [r[:5] for r in then_B[c][b]] == [r[:5] for r in past_B[b][c]]
       seen.update(statuses)
     before = memory_B
   compactions = sum(oracle.compactions for oracle in oracles)
