@@ -52,6 +52,8 @@ setuptools.setup(
     'bench': ['bm25s>=0.2.14,<0.3', 'rank_bm25==0.2.2'],
     # Fetches raw data that is missing (--config.data.hub=True).
     'hub': ['datasets>=4,<6'],
+    # Compiles for TPUs that are not there: --mode=plan.
+    'plan': ['libtpu>=0.0.40,<0.1'],
     'test': [
       'bpe-openai>=0.1.4,<0.2',
       'json-repair>=0.51,<0.59',

@@ -27,6 +27,7 @@ from mem_alpha.memory import retrieval
 from mem_alpha.models import decoder
 from mem_alpha.models import gguf
 from mem_alpha.models import hf
+from mem_alpha.models import lora
 from mem_alpha.models import presets
 from mem_alpha.rewards import compression
 from mem_alpha.rewards import scores
@@ -67,6 +68,8 @@ def check(config) -> None:
     'warm.keep_steps',
     'grpo.evidence',
     'grpo.fault',
+    'grpo.kl',
+    'lora.rank',
     'reward.token_price',
     'log.turns',
     'data.curriculum',
@@ -94,6 +97,9 @@ def check(config) -> None:
     for path in config.data[name]:
       _one_of(f'data.{name}', pathlib.Path(path).suffix, schema.SUFFIXES)
   _one_of('grpo.group', config.grpo.group, ('chunk', 'instance', 'rollout'))
+  _one_of('guard.non_finite', config.guard.non_finite, ('stop', 'skip'))
+  for key in ('model.dtype', 'model.param_dtype', 'opt.moments'):
+    _one_of(key, _get(config, key), ('float32', 'bfloat16'))
   for source in config.data.sources:
     _one_of('data.sources', source, SOURCES)
   if not config.data.sources:
@@ -161,24 +167,37 @@ def model(config, vocab: text.Tokenizer):
 
     def first_params():
       # Training donates what it gets, so the next to ask reads the file again.
-      return loaded.pop() if loaded else load(weights, dtype=cfg.dtype)[1]
+      params = loaded.pop() if loaded else load(weights, dtype=cfg.dtype)[1]
+      return cast(config, params)
 
     kernel = config.model.attention
     return dataclasses.replace(cfg, attention=kernel), first_params
-  shape = {
-    name: config.model[name]
-    for name in ('num_layers', 'width')
-    if config.model[name] is not None
-  }
-  cfg = presets.get(
-    config.model.preset,
-    vocab_size=vocab.vocab_size,
-    dtype=config.model.dtype,
-    attention=config.model.attention,
-    **shape,
-  )
+  cfg = preset(config, vocab_size=vocab.vocab_size)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  return cfg, lambda: decoder.init(cfg, key)
+  return cfg, lambda: cast(config, decoder.init(cfg, key))
+
+
+def cast(config, params):
+  """The weights in the dtype that they are kept in."""
+  dtype = config.model.param_dtype
+  return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def adapters(config, base):
+  """What learns: adapters of the base, or None where all of it does."""
+  if not config.lora.rank:
+    return None
+  key = jax.random.fold_in(jax.random.key(config.seed), 1)
+  return lora.init(base, key, rank=config.lora.rank, scale=config.lora.scale)
+
+
+def preset(config, **overrides) -> decoder.Config:
+  """The decoder's shape as the config alone gives it."""
+  m = config.model
+  own = {k: m[k] for k in ('num_layers', 'width') if m[k] is not None}
+  return presets.get(
+    m.preset, dtype=m.dtype, attention=m.attention, **own, **overrides
+  )
 
 
 def enabled(config) -> tuple[bool, bool, bool]:
@@ -327,7 +346,10 @@ def policy_update(config) -> update.UpdateSpec:
     clip_low=g.clip_low,
     clip_high=g.clip_high,
     dual_clip=g.dual_clip,
+    ratio=g.ratio,
     aggregation=g.aggregation,
+    limit=config.sampling.max_new_tokens,
+    kl=g.kl,
     remat=config.model.remat,
   )
 
@@ -346,6 +368,7 @@ def optimizers(config):
     clip_norm=config.opt.clip_norm,
     b1=config.opt.b1,
     b2=config.opt.b2,
+    moments=config.opt.moments,
   )
 
   def make(lr, total):
