@@ -15,6 +15,7 @@ from absl import logging
 
 from mem_alpha import build
 from mem_alpha import build_data
+from mem_alpha import build_model
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import files
@@ -38,7 +39,7 @@ class Parts:
   def __init__(self, config, workdir: pathlib.Path):
     self.config, self.workdir = config, workdir
     self.tokenizer = build.tokenizer(config, workdir / 'tokenizer')
-    self.cfg, self._first_weights = build.model(config, self.tokenizer)
+    self.cfg, self._first_weights = build_model.model(config, self.tokenizer)
     self.base = None  # what adapters are added to, if there are any
     self.timer = metrics_lib.Timer()
     self.spec = build.episode_spec(config, self.tokenizer)
@@ -53,7 +54,7 @@ class Parts:
   def first_params(self):
     """What learns, as it is before the first step: weights or adapters."""
     weights = self.base or self._first_weights()
-    adapters = build.adapters(self.config, weights)
+    adapters = build_model.adapters(self.config, weights)
     if adapters is None:
       return weights
     self.base = weights

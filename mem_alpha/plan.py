@@ -25,6 +25,7 @@ import numpy as np
 from jax.experimental import topologies
 
 from mem_alpha import build
+from mem_alpha import build_model
 from mem_alpha import cost as cost_lib
 from mem_alpha import mesh
 from mem_alpha.grpo import update
@@ -108,7 +109,7 @@ def shape(config) -> tuple[decoder.Config, str]:
   vocabulary = {}
   if config.tokenizer.source == 'train':
     vocabulary['vocab_size'] = config.tokenizer.vocab_size
-  return build.preset(config, **vocabulary), f'preset {m.preset}'
+  return build_model.preset(config, **vocabulary), f'preset {m.preset}'
 
 
 def _programs(config, cfg) -> tuple[dict, list[Program]]:
@@ -116,8 +117,8 @@ def _programs(config, cfg) -> tuple[dict, list[Program]]:
   size = cost_lib.bytes_per_device
   _, tx = build.optimizers(config)
   rollouts = config.grpo.instances * config.grpo.rollouts
-  weights = _shapes(lambda: build.cast(config, decoder.init(cfg, _key())))
-  adapters = _shapes(lambda w: build.adapters(config, w), weights)
+  weights = _shapes(lambda: build_model.cast(config, decoder.init(cfg, _key())))
+  adapters = _shapes(lambda w: build_model.adapters(config, w), weights)
   learnt = weights if adapters is None else adapters
   frozen = {} if adapters is None else {'base': weights}
   if config.grpo.kl:

@@ -296,7 +296,9 @@ class _Trainer:
       collected.append(
         self._update(parts, self.grpo_tx, build.policy_update(config))
       )
-    result = {'dropped': 1 - len(learns) / len(turns)}
+    result = {}
+    if config.grpo.drop_equal:
+      result['dropped'] = 1 - len(learns) / len(turns)
     for name in {name: None for figures in collected for name in figures}:
       values = [figures[name] for figures in collected if name in figures]
       if name.startswith('gap/'):  # later, policy and sampler differ
@@ -321,9 +323,11 @@ class _Trainer:
     filled = np.mean([(part.segment_RL > 0).mean() for part in parts])
     figures['padding'] = 1 - filled
     figures = {name: float(value) for name, value in figures.items()}
-    figures['skipped'] = 1 - figures.pop('finite')
-    if figures['skipped']:
+    finite = figures.pop('finite')
+    if not finite:
       figures = self._not_finite(parts, figures)
+    if self.config.guard.non_finite == 'skip':  # else no run goes past one
+      figures['skipped'] = 1 - finite
     return figures
 
   def _not_finite(self, parts, figures) -> dict[str, float]:

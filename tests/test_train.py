@@ -12,6 +12,7 @@ import pytest
 from configs import embedded
 from mem_alpha import build
 from mem_alpha import build_data
+from mem_alpha import build_model
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
@@ -128,7 +129,7 @@ def test_a_run_from_weights_ends_with_its_table(tmp_path, tiny_model):
   train.run(config, tmp_path)
   summary = json.loads((tmp_path / 'summary.json').read_text())
   assert SYSTEMS < summary.keys()
-  _, first_params = build.model(config, None)
+  _, first_params = build_model.model(config, None)
   given, again = first_params(), first_params()
   assert given is not again
   assert jax.tree.all(jax.tree.map(np.array_equal, given, again))

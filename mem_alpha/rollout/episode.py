@@ -118,19 +118,14 @@ class Runner:
   """Runs batches of episodes of one fixed size at compiled shapes."""
 
   def __init__(
-    self,
-    spec: Spec,
-    tokenizer: text_lib.Tokenizer,
-    *,
-    batch: int,
-    timer: metrics.Timer | None = None,
+    self, spec: Spec, tokenizer: text_lib.Tokenizer, *, batch: int, timer=None
   ):
     self.spec, self.tokenizer, self.batch = spec, tokenizer, batch
     timer = timer or metrics.Timer()
     self._render = timer.wrap('render', prompts.render)
-    for name in ('parse', 'apply', 'search'):
-      method = getattr(self, f'_{name}')
-      setattr(self, f'_{name}', timer.wrap(name, method))
+    self._parse = timer.wrap('parse', self._parse)
+    self._apply = timer.wrap('apply', self._apply)
+    self._search = timer.wrap('search', self._search)
     self.terms = text_lib.Terms()
     self._texts: dict[tuple[int, ...], str] = {}
     self._chunks: dict[str, list[int]] = {}

@@ -202,12 +202,13 @@ def test_unknown_aggregation_is_an_error():
     losses.policy_loss(**random_batch(), **CLIP, aggregation='mean')
 
 
-def trl(batch, *, level, loss_type, kl, reference_logp_BN=None):
+def trl(batch, *, level, loss_type, kl, delta, reference_logp_BN=None):
   """The GRPO loss as TRL's documentation and GRPOTrainer put it.
 
   Written down in plain loops and float64 from TRL's formulas
-  (importance_sampling_level, loss_type 'grpo', 'dapo' and 'dr_grpo', delta
-  off): an implementation that shares no line with ours.
+  (importance_sampling_level, loss_type 'grpo', 'dapo' and 'dr_grpo', and
+  `delta`, the bound of two-sided clipping, which is our dual clip): an
+  implementation that shares no line with ours.
   """
   b = {name: np.asarray(value, np.float64) for name, value in batch.items()}
   per_turn, tokens = [], 0
@@ -222,6 +223,8 @@ def trl(batch, *, level, loss_type, kl, reference_logp_BN=None):
       advantage = b['adv_BN'][i, t]
       coefficient = np.exp(log_ratios[t])
       clipped = min(max(coefficient, 1 - 0.2), 1 + 0.3)
+      if delta is not None:
+        coefficient = min(coefficient, delta)
       loss = -min(coefficient * advantage, clipped * advantage)
       if kl:
         apart = reference_logp_BN[i, t] - b['logp_BN'][i, t]
@@ -235,6 +238,7 @@ def trl(batch, *, level, loss_type, kl, reference_logp_BN=None):
   return total / count
 
 
+@pytest.mark.parametrize('delta', [None, 1.4])
 @pytest.mark.parametrize('kl', [0.0, 0.04])
 @pytest.mark.parametrize('ratio', losses.RATIOS)
 @pytest.mark.parametrize(
@@ -242,7 +246,7 @@ def trl(batch, *, level, loss_type, kl, reference_logp_BN=None):
   [('turn', 'grpo'), ('token', 'dapo'), ('constant', 'dr_grpo')],
 )
 def test_equal_to_an_independent_implementation(
-  aggregation, loss_type, ratio, kl
+  aggregation, loss_type, ratio, kl, delta
 ):
   for seed in range(5):
     batch = random_batch(seed)
@@ -255,6 +259,7 @@ def test_equal_to_an_independent_implementation(
       level=ratio,
       loss_type=loss_type,
       kl=kl,
+      delta=delta,
       reference_logp_BN=reference_BN.astype(np.float64),
     )
     found, _ = losses.policy_loss(
@@ -264,6 +269,7 @@ def test_equal_to_an_independent_implementation(
       limit=LIMIT,
       ratio=ratio,
       kl=kl,
+      dual_clip=delta,
       reference_logp_BN=reference_BN,
     )
     np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
