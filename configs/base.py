@@ -172,6 +172,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.warm.copy_sentences = 4  # sentences of such a turn, at most
   c.warm.steps = 0  # supervised steps on the scripted writer's turns
   c.warm.instances = 2500  # conversations that the writer is recorded on
+  c.warm.turns_file = config_dict.placeholder(str)  # .jsonl to imitate instead
   c.warm.leave_out_fact = 0.4  # how often the writer misses a fact
   c.warm.store_small_talk = 0.5  # how often it stores small talk
   c.warm.insert_for_update = 0.5  # how often it inserts a change as new
