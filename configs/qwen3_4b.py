@@ -1,5 +1,6 @@
 """Qwen3-4B trained to write memories: the published main run and its relatives.
 
+pip install -e '.[reference]'
 python -m mem_alpha.main --config=configs/qwen3_4b.py --workdir=runs/qwen3_4b \
     --config.model.weights=/path/to/Qwen3-4B --config.data.root=/path/to/raw
 python -m mem_alpha.main --mode=plan --config=configs/qwen3_4b.py:v5e
@@ -18,7 +19,14 @@ Names after a colon, parted by commas, change one thing each:
   no_core, no_semantic, no_episodic              one memory less
   no_calls           no reward for valid calls
   by_chunk           turns compared at the same chunk
+  dense              r1 of a turn: questions about its own chunk
+  evidence           r1 of a turn: answers from entries that it wrote
+  by_decision        each line's decision is credited, too (grpo.evidence)
+  no_skip            storing nothing earns no reward for valid calls
+  fifth              a fifth of the questions, the same for a group
+  short_first        short instances come first in the first epoch
   released           loss of the released code: KL .001, dual clip 3, by turn
+  reference          all of the published behaviour (configs/profiles.py)
   v5e, v6e           mesh of 64 and of 16 chips of that TPU
   h100, h200         one GPU: adapters on a base in bfloat16
 
@@ -28,6 +36,7 @@ for a GPU needs one.
 """
 
 from configs import base
+from configs import profiles
 
 _NAMES = {
   'no_content': {'reward.content': 0.0},
@@ -39,11 +48,18 @@ _NAMES = {
   'no_episodic': {'memory.episodic': False},
   'no_calls': {'reward.calls': 0.0},
   'by_chunk': {'grpo.group': 'chunk'},
+  'dense': {'reward.answer_by': 'chunk'},
+  'evidence': {'reward.answer_by': 'evidence'},
+  'by_decision': {'grpo.evidence': 1.0},
+  'no_skip': {'reward.done': 0.0},
+  'fifth': {'data.question_share': 0.2},
+  'short_first': {'data.curriculum': 1},
   'released': {
     'grpo.kl': 1e-3,
     'grpo.dual_clip': 3.0,
     'grpo.aggregation': 'turn',
   },
+  'reference': {k: s.reference for k, s in profiles.SWITCHES.items()},
   'v5e': {'mesh.tp': 8, 'plan.target': 'v5e:8x8'},
   'v6e': {
     'mesh.tp': 4,
@@ -87,7 +103,8 @@ def get_config(arg=None):
   config.memory.tokens = config.memory.terms = 40_960
   config.memory.rows = 1024
   config.memory.entry_limit = 2048
-  config.prompt.tokens, config.prompt.show = 6144, 20
+  config.prompt.profile = 'reference'  # tools and call format are explained
+  config.prompt.tokens, config.prompt.show = 6144, 5
   config.sampling.max_new_tokens, config.sampling.max_calls = 2048, 64
   config.sampling.slots, config.sampling.prefill_tokens = 256, 49_152
   config.reader.query_words = 64

@@ -113,17 +113,6 @@ def replicate(tree):
   return _put(tree, lambda x: ())
 
 
-def fetch(tree):
-  """Host copies of arrays, whole on every process; all of them must call."""
-
-  def whole(x):
-    if getattr(x, 'is_fully_addressable', True) or x.is_fully_replicated:
-      return np.asarray(x)
-    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
-
-  return jax.tree.map(whole, tree)
-
-
 def gather(value) -> list:
   """A plain JSON value of each process, in their order; all must call."""
   if jax.process_count() == 1:
