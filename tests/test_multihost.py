@@ -1,5 +1,7 @@
 """Two processes with two devices each do what one with four does."""
 
+import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -7,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import jax
 import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
+import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECONDS = 240  # after which every process is killed
@@ -46,13 +50,14 @@ def get_config(arg=None):
 """
 
 
-def start(tmp_path, name, devices, distributed=None):
+def start(tmp_path, name, devices, distributed=None, flags=()):
   command = [
     sys.executable,
     '-m',
     'mem_alpha.main',
     f'--config={tmp_path}/small.py',
     f'--workdir={tmp_path}/{name}',
+    *flags,
   ]
   if distributed:
     command.append(f'--distributed={distributed}')
@@ -102,11 +107,15 @@ def free_port():
     return s.getsockname()[1]
 
 
+def start_two(tmp_path, name, flags=()):
+  where = f'localhost:{free_port()},2,'
+  return [start(tmp_path, name, 2, f'{where}{i}', flags) for i in (0, 1)]
+
+
 def test_two_processes_equal_one(tmp_path):
   (tmp_path / 'small.py').write_text(CONFIG.format(root=str(ROOT), steps=STEPS))
   finish([start(tmp_path, 'one', 4)], tmp_path)
-  where = f'localhost:{free_port()},2,'
-  finish([start(tmp_path, 'two', 2, where + str(i)) for i in (0, 1)], tmp_path)
+  finish(start_two(tmp_path, 'two'), tmp_path)
   one, two = (
     ocp.load(tmp_path / name / 'checkpoints' / f'step_{STEPS:08d}')['params']
     for name in ('one', 'two')
@@ -129,3 +138,57 @@ def test_two_processes_equal_one(tmp_path):
       if name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
   assert (tmp_path / 'two' / 'report.html').exists()
+
+
+@pytest.fixture
+def server():
+  """Says something that depends on what it is asked; keeps what that was."""
+  asked = []
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def do_POST(self):  # noqa: N802 (the name that http.server calls)
+      body = self.rfile.read(int(self.headers['Content-Length']))
+      messages = json.dumps(json.loads(body)['messages']).encode()
+      asked.append(messages)
+      text = hashlib.sha256(messages).hexdigest()[:8]
+      reply = {'choices': [{'message': {'role': 'assistant', 'content': text}}]}
+      data = json.dumps(reply).encode()
+      self.send_response(200)
+      self.send_header('Content-Length', str(len(data)))
+      self.end_headers()
+      self.wfile.write(data)
+
+    def log_message(self, *args):
+      del args
+
+  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as made:
+    made.daemon_threads = True
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{made.server_address[1]}/v1', asked
+    made.shutdown()
+
+
+def test_a_reader_elsewhere_is_asked_by_one_process(tmp_path, server):
+  url, asked = server
+  flags = [
+    '--config.reader.name=endpoint',
+    f'--config.endpoint.url={url}',
+    '--config.endpoint.model=any',
+    '--config.grpo.evidence=0',
+    '--config.warm.steps=1',
+    '--config.grpo.steps=1',
+  ]
+  (tmp_path / 'small.py').write_text(CONFIG.format(root=str(ROOT), steps=STEPS))
+  finish([start(tmp_path, 'one', 4, flags=flags)], tmp_path)
+  count = len(asked)
+  finish(start_two(tmp_path, 'two', flags), tmp_path)
+  # No question was paid for twice, and both processes heard the answers.
+  assert sorted(asked[:count]) == sorted(asked[count:])
+  for name in ('grpo', 'scripted'):
+    first, second = (
+      (tmp_path / run / 'eval' / f'{name}.jsonl').read_text()
+      for run in ('one', 'two')
+    )
+    assert first == second
