@@ -19,6 +19,7 @@ import pathlib
 import re
 import time
 import types
+from concurrent import futures
 
 import jax
 import numpy as np
@@ -78,8 +79,9 @@ def plan(config, chip: cost_lib.Chip, devices: int) -> dict:
   """Compiles everything under the mesh in use; plain figures, in bytes."""
   cfg, shape_from = shape(config)
   state, programs = _programs(config, cfg)
-  for program in programs:
-    _compile(program, devices)
+  with futures.ThreadPoolExecutor() as pool:  # XLA leaves Python meanwhile
+    lowered = [program.traced.lower() for program in programs]
+    list(pool.map(_compile, programs, lowered, [devices] * len(programs)))
   worst = max(programs, key=lambda p: p.needs)
   fits = worst.needs <= chip.memory
   return dict(
@@ -241,13 +243,13 @@ def _whole(shape, dtype=np.int32) -> jax.ShapeDtypeStruct:
   return mesh.placed(jax.ShapeDtypeStruct(shape, dtype))
 
 
-def _compile(program: Program, devices: int) -> None:
+def _compile(program: Program, lowered, devices: int) -> None:
   """Fills in what the compiler says; too much memory is an answer, too."""
   start = time.perf_counter()
   program.flops /= devices
   program.arguments = cost_lib.bytes_per_device(program.traced.jaxpr.in_avals)
   try:
-    compiled = program.traced.lower().compile()
+    compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
     over = _OVER.search(str(error))
     if over is None or 'RESOURCE_EXHAUSTED' not in str(error):

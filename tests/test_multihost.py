@@ -14,8 +14,10 @@ import time
 
 import jax
 import numpy as np
-import orbax.checkpoint.experimental.v1 as ocp
 import pytest
+
+from mem_alpha import checkpoint
+from mem_alpha import evaluate
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECONDS = 240  # after which every process is killed
@@ -31,14 +33,14 @@ def get_config(arg=None):
   config.data.chunks = 2
   counts = dict(changes=1, classes=1, topics=1, small_talk=1)
   config.data.synthetic.update(counts)
-  config.tokenizer.vocab_size, config.tokenizer.instances = 512, 20
+  config.tokenizer.vocab_size, config.tokenizer.instances = 640, 20
   config.model.num_layers, config.model.width = 1, 16
-  config.memory.tokens = config.memory.terms = 128
-  config.memory.rows = 16
-  config.prompt.tokens, config.sampling.max_new_tokens = 128, 16
+  config.memory.tokens = config.memory.terms = 256
+  config.memory.rows = 32
+  config.prompt.tokens, config.sampling.max_new_tokens = 192, 64
   config.warm.copy_steps = config.warm.keep_steps = 0
   config.warm.steps, config.warm.instances = 10, 8
-  config.batch.rows, config.batch.length, config.batch.targets = 4, 160, 32
+  config.batch.rows, config.batch.length, config.batch.targets = 4, 256, 64
   config.grpo.steps, config.grpo.updates = {steps} - 10, 1
   config.grpo.instances, config.grpo.rollouts = 2, 4
   config.opt.warmup = 1
@@ -116,10 +118,7 @@ def test_two_processes_equal_one(tmp_path):
   (tmp_path / 'small.py').write_text(CONFIG.format(root=str(ROOT), steps=STEPS))
   finish([start(tmp_path, 'one', 4)], tmp_path)
   finish(start_two(tmp_path, 'two'), tmp_path)
-  one, two = (
-    ocp.load(tmp_path / name / 'checkpoints' / f'step_{STEPS:08d}')['params']
-    for name in ('one', 'two')
-  )
+  one, two = (_params(tmp_path / name) for name in ('one', 'two'))
   for (path, a), b in zip(
     jax.tree.leaves_with_path(one), jax.tree.leaves(two), strict=True
   ):
@@ -138,6 +137,19 @@ def test_two_processes_equal_one(tmp_path):
       if name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
   assert (tmp_path / 'two' / 'report.html').exists()
+
+
+def _params(workdir):
+  """What a run ended with, on the devices of this process."""
+  scope = {}
+  exec((workdir.parent / 'small.py').read_text(), scope)
+  like = {
+    'params': evaluate.Parts(scope['get_config'](), workdir).first_params()
+  }
+  with checkpoint.Store(workdir / 'checkpoints') as store:
+    restored = store.restore(like)
+  assert restored.step == STEPS
+  return restored.state['params']
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_the_compilers_refusal_is_an_answer():
     x = mesh_lib.placed(jax.ShapeDtypeStruct((5, 2**20, 1024), jnp.float32))
     traced = jax.jit(lambda x: jnp.sort(x, axis=0)).trace(x)
     program = plan.Program('sort', traced, held=0, runs=1)
-    plan._compile(program, 4)
+    plan._compile(program, traced.lower(), 4)
   assert program.cost is None
   assert program.needs > plan._chip(devices).memory
   assert 'gives up' in program.error

@@ -12,8 +12,10 @@ from mem_alpha.rollout import record
 
 def small_config():
   config = embedded.get_config()
-  config.data.chunks = 2
-  config.tokenizer.vocab_size, config.tokenizer.instances = 512, 10
+  config.data.chunks = 3
+  counts = dict(changes=1, classes=1, topics=1, small_talk=3)
+  config.data.synthetic.update(counts)
+  config.tokenizer.vocab_size, config.tokenizer.instances = 640, 20
   config.model.num_layers, config.model.width = 1, 16
   config.warm.copy_steps = config.warm.keep_steps = 0
   config.warm.steps, config.warm.instances = 1, 6
@@ -33,7 +35,7 @@ def test_turns_of_a_file_are_played_as_the_writer_that_said_them(tmp_path):
   parts, scripted = imitated(config, tmp_path)
   train = parts.instances('train', 6)[:]
   wanted = [(i.instance_id, c) for i in train for c in range(len(i.chunks))]
-  assert len(wanted) == len(scripted) == 12
+  assert len(wanted) == len(scripted) == 18
   said = [parts.tokenizer.decode(turn.response[:-1]) for turn in scripted]
   lines = [
     dict(instance_id=name, chunk=chunk, response=text, reward=1.0)
@@ -48,7 +50,7 @@ def test_turns_of_a_file_are_played_as_the_writer_that_said_them(tmp_path):
   write(reversed(lines))
   assert imitated(config, tmp_path)[1] == scripted
   write(lines[1:])  # of the first instance a turn is missing
-  assert imitated(config, tmp_path)[1] == scripted[2:]
+  assert imitated(config, tmp_path)[1] == scripted[3:]
   write([line | dict(instance_id='other') for line in lines])
   with pytest.raises(ValueError, match='of none of the training instances'):
     imitated(config, tmp_path)

@@ -235,7 +235,8 @@ def test_the_penalty_pulls_back_to_the_reference():
   away = jax.tree.map(lambda x: x * 1.1, make_params())
   parts = make_parts(advantages=[np.zeros(len(r)) for r in texts()[1]])
   spec = dataclasses.replace(POLICY, kl=0.5)
-  params, opt_state = away, TX.init(away)
+  tx = optimizer.make(lr=1e-3, warmup=0, total=10, clip_norm=1.0)
+  params, opt_state = away, tx.init(away)
   found = []
   for _ in range(4):
     params, opt_state, metrics = update.step(
@@ -244,7 +245,7 @@ def test_the_penalty_pulls_back_to_the_reference():
       parts,
       cfg=CFG,
       spec=spec,
-      tx=TX,
+      tx=tx,
       frozen={'reference': make_params()},
     )
     found.append(float(metrics['kl/reference']))
