@@ -44,6 +44,8 @@ setuptools.setup(
   ],
   extras_require={
     'cuda12': [f'jax[cuda12]{JAX}'],
+    # Also compiles for TPUs that are not there (--mode=plan): a newer libtpu
+    # than the one that jax names cannot print all of its own programs.
     'tpu': [f'jax[tpu]{JAX}'],
     # Tokens as the published system counts them (o200k), without a download;
     # its repairs of cut calls (later releases keep other parts of a text).
@@ -52,8 +54,6 @@ setuptools.setup(
     'bench': ['bm25s>=0.2.14,<0.3', 'rank_bm25==0.2.2'],
     # Fetches raw data that is missing (--config.data.hub=True).
     'hub': ['datasets>=4,<6'],
-    # Compiles for TPUs that are not there: --mode=plan.
-    'plan': ['libtpu>=0.0.40,<0.1'],
     'test': [
       'bpe-openai>=0.1.4,<0.2',
       'json-repair>=0.51,<0.59',

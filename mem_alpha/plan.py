@@ -3,7 +3,7 @@
 `python -m mem_alpha.main --mode=plan --config=configs/qwen3_4b.py
 --config.plan.target=v5e:8x8` compiles the programs of a training step at the
 config's own shapes, from shapes alone: no weight is read, nothing is allocated,
-and a TPU need not be there (`pip install libtpu`). A target is `cpu`, `gpu`
+and a TPU need not be there (`mem_alpha[tpu]`). A target is `cpu`, `gpu`
 (the devices of this machine), or a TPU topology by name.
 
 Bytes and exchanges between devices are the compiler's; arithmetic is counted

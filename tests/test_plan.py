@@ -19,7 +19,7 @@ from mem_alpha import plan
 from mem_alpha.models import decoder
 
 needs_libtpu = pytest.mark.skipif(
-  importlib.util.find_spec('libtpu') is None, reason='needs mem_alpha[plan]'
+  importlib.util.find_spec('libtpu') is None, reason='needs mem_alpha[tpu]'
 )
 
 

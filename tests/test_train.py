@@ -217,7 +217,7 @@ def _plants_nan(monkeypatch, call):
       logp_BN = parts[0].logp_BN.copy()
       logp_BN[0] = np.nan
       changes = dict(advantage_BN=advantage_BN, logp_BN=logp_BN)
-      parts = [dataclasses.replace(parts[0], **changes), *parts[1:]]
+      parts[0] = dataclasses.replace(parts[0], **changes)
     return real(params, opt_state, parts, **kwargs)
 
   monkeypatch.setattr(update, 'step', step)

@@ -3,7 +3,7 @@
 python experiments/plan/run.py
 
 Appends to results.jsonl. `:v5e` and `:v6e` should fit, and eight times the
-micro-batch should not. Needs mem_alpha[plan].
+micro-batch should not. Needs mem_alpha[tpu].
 """
 
 import argparse
