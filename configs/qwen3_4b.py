@@ -31,8 +31,10 @@ Names after a colon, parted by commas, change one thing each:
   h100, h200         one GPU: adapters on a base in bfloat16
 
 `--mode=plan` prints what a step needs and its least time; what it printed is in
-experiments/plan. The GPU variants were planned from shapes only: the compiler
-for a GPU needs one.
+experiments/plan: 6.5 of 15.75 GiB and 403 s a step at least on v5e:8x8 (205
+steps: 23 hours), 14.5 of 31.25 GiB and 679 s on v6e:4x4 (39 hours), all turns
+full. The GPU variants were planned from shapes only: the compiler for a GPU
+needs one.
 """
 
 from configs import base

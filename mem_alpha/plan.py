@@ -79,7 +79,8 @@ def plan(config, chip: cost_lib.Chip, devices: int) -> dict:
   """Compiles everything under the mesh in use; plain figures, in bytes."""
   cfg, shape_from = shape(config)
   state, programs = _programs(config, cfg)
-  with futures.ThreadPoolExecutor() as pool:  # XLA leaves Python meanwhile
+  cores = os.cpu_count()  # XLA leaves Python meanwhile
+  with futures.ThreadPoolExecutor(cores) as pool:
     lowered = [program.traced.lower() for program in programs]
     list(pool.map(_compile, programs, lowered, [devices] * len(programs)))
   worst = max(programs, key=lambda p: p.needs)
