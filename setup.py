@@ -44,6 +44,8 @@ setuptools.setup(
   ],
   extras_require={
     'cuda12': [f'jax[cuda12]{JAX}'],
+    # Also compiles for TPUs that are not there (--mode=plan): a newer libtpu
+    # than the one that jax names cannot print all of its own programs.
     'tpu': [f'jax[tpu]{JAX}'],
     # Tokens as the published system counts them (o200k), without a download;
     # its repairs of cut calls (later releases keep other parts of a text).

@@ -72,8 +72,13 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.model.num_layers = config_dict.placeholder(int)  # instead of the preset's
   c.model.width = config_dict.placeholder(int)  # instead of the preset's
   c.model.dtype = 'float32'  # of activations: float32 or bfloat16
+  c.model.param_dtype = 'float32'  # of the weights: float32 or bfloat16
   c.model.remat = 'none'  # what the backward pass recomputes: none, dots, full
   c.model.attention = 'auto'  # einsum, heads, cudnn, splash; auto: by platform
+
+  c.lora = config_dict.ConfigDict()
+  c.lora.rank = 0  # of the adapters that learn in place of weights; 0: off
+  c.lora.scale = 2.0  # what their products are multiplied by
 
   c.memory = config_dict.ConfigDict()
   c.memory.core = True  # offer core memory
@@ -167,6 +172,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.warm.copy_sentences = 4  # sentences of such a turn, at most
   c.warm.steps = 0  # supervised steps on the scripted writer's turns
   c.warm.instances = 2500  # conversations that the writer is recorded on
+  c.warm.turns_file = config_dict.placeholder(str)  # .jsonl to imitate instead
   c.warm.leave_out_fact = 0.4  # how often the writer misses a fact
   c.warm.store_small_talk = 0.5  # how often it stores small talk
   c.warm.insert_for_update = 0.5  # how often it inserts a change as new
@@ -185,7 +191,10 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.grpo.clip_low = 0.2  # clip width below 1
   c.grpo.clip_high = 0.2  # clip width above 1
   c.grpo.dual_clip = config_dict.placeholder(float)  # bound for A < 0
-  c.grpo.aggregation = 'token'  # mean over tokens or over turns
+  c.grpo.ratio = 'token'  # clipped is that of a token or of the sequence
+  c.grpo.aggregation = 'token'  # token, turn or constant, see grpo/loss.py
+  c.grpo.kl = 0.0  # weight of the penalty for leaving the warm start; 0: off
+  c.grpo.drop_equal = False  # leave out groups of equal rewards
   c.grpo.updates = 1  # optimiser steps per batch of rollouts
   c.grpo.lr = 5e-4  # peak learning rate
   c.grpo.shuffle_advantages = False  # control: destroys the credit
@@ -200,6 +209,7 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.opt.schedule = 'cosine'  # constant or cosine, after the warm-up
   c.opt.weight_decay = 0.0  # of matrices
   c.opt.clip_norm = 1.0  # gradient norm
+  c.opt.moments = 'float32'  # dtype of AdamW's averages
   c.opt.b1 = 0.9  # AdamW
   c.opt.b2 = 0.98  # AdamW
 
@@ -213,6 +223,12 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.checkpoint.every = 10  # GRPO steps between checkpoints
   c.checkpoint.warm_every = 100  # the same, during the warm start
   c.checkpoint.keep = 2  # recent checkpoints kept
+
+  c.guard = config_dict.ConfigDict()
+  c.guard.non_finite = 'stop'  # on a loss or gradient of NaN: stop or skip
+
+  c.plan = config_dict.ConfigDict()
+  c.plan.target = 'cpu'  # cpu, gpu, or a TPU topology such as v5e:8x8
 
   c.log = config_dict.ConfigDict()
   c.log.progress = True  # progress bar on the terminal

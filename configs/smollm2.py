@@ -18,6 +18,7 @@ def get_config(arg=None):
   config.data.chunks = 4
   config.data.max_questions = 8
   config.tokenizer.source = 'model'
+  config.model.preset = 'smollm2_135m'
   config.model.weights = 'models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
   config.model.remat = 'full'
   config.memory.tokens = 8192

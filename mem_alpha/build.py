@@ -4,11 +4,8 @@ Each function reads one section and returns plain objects; `check` refuses
 combinations that cannot work before anything is loaded.
 """
 
-import dataclasses
 import os
 import pathlib
-
-import jax
 
 from mem_alpha import mesh
 from mem_alpha import optimizer
@@ -26,8 +23,6 @@ from mem_alpha.memory import ops
 from mem_alpha.memory import retrieval
 from mem_alpha.models import decoder
 from mem_alpha.models import gguf
-from mem_alpha.models import hf
-from mem_alpha.models import presets
 from mem_alpha.rewards import compression
 from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
@@ -67,6 +62,8 @@ def check(config) -> None:
     'warm.keep_steps',
     'grpo.evidence',
     'grpo.fault',
+    'grpo.kl',
+    'lora.rank',
     'reward.token_price',
     'log.turns',
     'data.curriculum',
@@ -94,6 +91,9 @@ def check(config) -> None:
     for path in config.data[name]:
       _one_of(f'data.{name}', pathlib.Path(path).suffix, schema.SUFFIXES)
   _one_of('grpo.group', config.grpo.group, ('chunk', 'instance', 'rollout'))
+  _one_of('guard.non_finite', config.guard.non_finite, ('stop', 'skip'))
+  for key in ('model.dtype', 'model.param_dtype', 'opt.moments'):
+    _one_of(key, _get(config, key), ('float32', 'bfloat16'))
   for source in config.data.sources:
     _one_of('data.sources', source, SOURCES)
   if not config.data.sources:
@@ -150,35 +150,6 @@ def _training_texts(config):
     yield from conversation.chunks
     # Contents begin without the space that stands between words of a chunk.
     yield from (note.sentence for notes in conversation.notes for note in notes)
-
-
-def model(config, vocab: text.Tokenizer):
-  """The decoder's shape, and a function that makes its first parameters."""
-  if config.model.weights:
-    weights = pathlib.Path(config.model.weights)
-    load = gguf.load if weights.suffix == '.gguf' else hf.load
-    cfg, *loaded = load(weights, dtype=config.model.dtype)[:2]
-
-    def first_params():
-      # Training donates what it gets, so the next to ask reads the file again.
-      return loaded.pop() if loaded else load(weights, dtype=cfg.dtype)[1]
-
-    kernel = config.model.attention
-    return dataclasses.replace(cfg, attention=kernel), first_params
-  shape = {
-    name: config.model[name]
-    for name in ('num_layers', 'width')
-    if config.model[name] is not None
-  }
-  cfg = presets.get(
-    config.model.preset,
-    vocab_size=vocab.vocab_size,
-    dtype=config.model.dtype,
-    attention=config.model.attention,
-    **shape,
-  )
-  key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  return cfg, lambda: decoder.init(cfg, key)
 
 
 def enabled(config) -> tuple[bool, bool, bool]:
@@ -328,7 +299,10 @@ def policy_update(config) -> update.UpdateSpec:
     clip_low=g.clip_low,
     clip_high=g.clip_high,
     dual_clip=g.dual_clip,
+    ratio=g.ratio,
     aggregation=g.aggregation,
+    limit=config.sampling.max_new_tokens,
+    kl=g.kl,
     remat=config.model.remat,
   )
 
@@ -347,6 +321,7 @@ def optimizers(config):
     clip_norm=config.opt.clip_norm,
     b1=config.opt.b1,
     b2=config.opt.b2,
+    moments=config.opt.moments,
   )
 
   def make(lr, total):

@@ -30,6 +30,8 @@ import jax.numpy as jnp
 import orbax.checkpoint.experimental.v1 as ocp
 from absl import logging
 
+from mem_alpha import mesh
+
 STEP = 'step'
 
 _ELSEWHERE = (
@@ -146,8 +148,17 @@ class Store:
   def wait(self) -> None:
     """Returns when the last save is on disk, or raises what it failed of."""
     pending, self._pending = self._pending, None
-    if pending is not None:
+    if pending is None:
+      return
+    try:
       pending.result()
+    except Exception as error:  # a full disk fails in many ways
+      reason = str(error).split('\n')[0][:200]
+      raise OSError(
+        f'a checkpoint could not be written to {self._directory} ({reason}): '
+        'make room there and start the run again; the ones before it are '
+        'untouched.'
+      ) from error
 
   def close(self) -> None:
     try:
@@ -261,7 +272,7 @@ def _read(path, header, like):
   context = ocp.Context()
   context.pytree.loading.partial_load = True
   with context:
-    state = ocp.load(path, jax.tree.map(_abstract, like))
+    state = ocp.load(path, jax.tree.map(mesh.placed, like))
   for name, value in _checksums(state).items():
     if value != header['sums'][name]:
       raise ValueError(f'{name} of {path} does not match its checksum')
@@ -279,20 +290,6 @@ def _check_types(path, header, like):
       raise ValueError(
         f'{path} holds {name} as {saved} but the run has {wanted}: {_ELSEWHERE}'
       )
-
-
-def _abstract(leaf):
-  """Shape, dtype and placement of a leaf; unplaced ones go everywhere."""
-  sharding = getattr(leaf, 'sharding', None)
-  mesh = jax.sharding.get_mesh()
-  if isinstance(sharding, jax.NamedSharding):
-    if isinstance(sharding.mesh, jax.sharding.AbstractMesh):
-      sharding = jax.NamedSharding(mesh, sharding.spec)
-  elif mesh.empty:
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-  else:
-    sharding = jax.NamedSharding(mesh, jax.P())
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _checksums(state) -> dict[str, list]:

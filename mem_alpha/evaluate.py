@@ -15,6 +15,7 @@ from absl import logging
 
 from mem_alpha import build
 from mem_alpha import build_data
+from mem_alpha import build_model
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import files
@@ -24,8 +25,12 @@ from mem_alpha.agent import writer as script
 from mem_alpha.evals import report
 from mem_alpha.evals import score
 from mem_alpha.evals import summary
+from mem_alpha.models import lora
+from mem_alpha.readers import shared
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import writers
+
+_merge = jax.jit(lora.merge)
 
 
 class Parts:
@@ -34,36 +39,53 @@ class Parts:
   def __init__(self, config, workdir: pathlib.Path):
     self.config, self.workdir = config, workdir
     self.tokenizer = build.tokenizer(config, workdir / 'tokenizer')
-    self.cfg, self.first_params = build.model(config, self.tokenizer)
+    self.cfg, self._first_weights = build_model.model(config, self.tokenizer)
+    self.base = None  # what adapters are added to, if there are any
+    self.timer = metrics_lib.Timer()
     self.spec = build.episode_spec(config, self.tokenizer)
     self.panel = build_panel.panel(config, self.tokenizer, workdir)
+    self.reader = shared.by_first(self.panel.reader)
     self._runners: dict[int, episode.Runner] = {}
 
   def close(self) -> None:
     """Ends what was asked; one file of answers is left."""
     self.panel.close()
 
+  def first_params(self):
+    """What learns, as it is before the first step: weights or adapters."""
+    weights = self.base or self._first_weights()
+    adapters = build_model.adapters(self.config, weights)
+    if adapters is None:
+      return weights
+    self.base = weights
+    return adapters
+
+  def policy(self, params):
+    """The decoder's parameters, from what learns."""
+    return params if self.base is None else _merge(self.base, params)
+
   def runner(self, batch: int) -> episode.Runner:
     """One per batch size, so that equal shapes are compiled once."""
     if batch not in self._runners:
       self._runners[batch] = episode.Runner(
-        self.spec, self.tokenizer, batch=batch
+        self.spec, self.tokenizer, batch=batch, timer=self.timer
       )
     return self._runners[batch]
 
   def instances(self, split: str, count: int):
     return build_data.instances(self.config, split, count, self.tokenizer)
 
-  def agent(self, params, *, greedy: bool, key=None) -> writers.Sampled:
+  def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
     """The model as a writer; greedy decoding draws nothing from the key."""
-    return writers.Sampled(
+    write = writers.Sampled(
       self.cfg,
-      params,
+      self.policy(params),
       jax.random.key(0) if key is None else key,
       sampling=build.sampling(self.config, self.tokenizer, greedy=greedy),
       sizes=build.sampling_sizes(self.config),
       prefix=self.spec.parts.prefix,
     )
+    return self.timer.wrap('sample', write)
 
   def script(self, calls: writers.Script, name: str) -> episode.Writer:
     seed = f'{self.config.seed}/{name}'
@@ -108,10 +130,19 @@ def finish(
     logging.info('Evaluating %s on %d test instances.', system, len(test))
     found[system] = parts.evaluate(test, writer)
     rows[system] = found[system].row
+  example = trajectory(parts, agents['grpo'])
+  if jax.process_index() == 0:
+    _write(parts, rows, found, example, seconds)
+    print(summary.table(rows))
+
+
+def _write(parts: Parts, rows, found, example, seconds) -> None:
+  """Predictions, report and summary; where several run, one process does."""
+  for system, evaluation in found.items():
     for name, lines in (
-      (system, found[system].predictions),
-      (f'{system}_memories', found[system].memories),
-      (f'{system}_turns', found[system].turns),
+      (system, evaluation.predictions),
+      (f'{system}_memories', evaluation.memories),
+      (f'{system}_turns', evaluation.turns),
     ):
       files.write_text(
         parts.workdir / 'eval' / f'{name}.jsonl',
@@ -122,18 +153,17 @@ def finish(
     title=f'mem_alpha: {parts.workdir.name}',
     table_rows=rows,
     metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
-    trajectory=trajectory(parts, agents['grpo']),
+    trajectory=example,
   )
   summary.write(
     parts.workdir / 'summary.json',
     rows,
     comparisons=_comparisons(found, parts.config.seed),
-    test_instances=len(test),
+    test_instances=len(found['grpo'].records),
     test_questions=len(found['grpo'].predictions),
     seed=parts.config.seed,
     seconds=round(seconds(), 1),
   )
-  print(summary.table(rows))
 
 
 def _systems(parts: Parts, agents, test) -> dict[str, episode.Writer]:

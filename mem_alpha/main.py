@@ -1,10 +1,10 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
---mode=train (default) trains and ends with the result table; it continues what
-was interrupted in the same workdir. --mode=evaluate makes the table again.
---mode=prepare builds data sets from raw files (configs/data/). Any knob of
-configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows where an
-error arose.
+--mode=train (default) trains, or continues what was interrupted in the workdir;
+--mode=evaluate makes its result table again; --mode=plan says whether it fits a
+machine; --mode=prepare builds data sets from raw files (configs/data/). Any
+knob of configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows
+where an error arose.
 """
 
 import os
@@ -27,20 +27,21 @@ from ml_collections import config_flags
 
 from mem_alpha import build
 from mem_alpha import evaluate
+from mem_alpha import mesh
+from mem_alpha import plan
 from mem_alpha import prepare
 from mem_alpha import train
 
-_MODES = {
-  'train': train.run,
-  'evaluate': evaluate.run,
-  'prepare': prepare.run,
-}
-
+_RUN = dict(train=train.run, evaluate=evaluate.run, prepare=prepare.run)
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/embedded.py.'
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Everything is written here.')
-_MODE = flags.DEFINE_enum('mode', 'train', list(_MODES), 'What to do.')
+_MODE = flags.DEFINE_enum('mode', 'train', [*_RUN, 'plan'], 'What to do.')
+_DISTRIBUTED = flags.DEFINE_string(
+  'distributed', None, 'HOST:PORT,COUNT,INDEX of this process; pods: auto.'
+)
+_JSON = flags.DEFINE_bool('json', False, 'A plan as one line of JSON.')
 
 
 def main(argv: list[str]) -> None:
@@ -50,9 +51,14 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file
   try:
     config = _CONFIG.value
+    if _MODE.value == 'plan':
+      sys.exit(0 if plan.run(config, as_json=_JSON.value) else 1)
+    if not _WORKDIR.value:
+      sys.exit('mem_alpha: --workdir is missing: name a directory for the run.')
+    mesh.join(_DISTRIBUTED.value)
     with jax.set_mesh(build.device_mesh(config)):
       logging.info('Devices: %s', jax.devices())
-      _MODES[_MODE.value](config, pathlib.Path(_WORKDIR.value))
+      _RUN[_MODE.value](config, pathlib.Path(_WORKDIR.value))
   except (ValueError, OSError) as error:  # bad settings, files or data
     if logging.level_debug():
       raise
@@ -75,5 +81,5 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
+  flags.mark_flag_as_required('config')
   app.run(main, flags_parser=_parse)

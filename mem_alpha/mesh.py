@@ -12,10 +12,15 @@ a value with `place`, and a wrong combination is an error while tracing.
 Without a mesh the same code runs on one device: `place` does nothing.
 """
 
+import base64
+import json
 import math
+import pickle
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
+from jax.experimental import multihost_utils
 
 AXES = ('fsdp', 'tp')
 
@@ -38,7 +43,32 @@ def make(fsdp: int = -1, tp: int = 1, *, devices=None) -> jax.sharding.Mesh:
       f'{asked} does not fit {len(devices)} devices: choose sizes whose '
       'product is the number of devices, or set one of them to -1'
     )
-  return jax.make_mesh((fsdp, tp), AXES, devices=devices)
+  try:
+    return jax.make_mesh((fsdp, tp), AXES, devices=devices)
+  except NotImplementedError:  # sizes that cut an axis of a TPU's torus in two
+    grid = mesh_utils.create_device_mesh(
+      (fsdp, tp), devices, allow_split_physical_axes=True
+    )
+    explicit = (jax.sharding.AxisType.Explicit,) * 2
+    return jax.sharding.Mesh(grid, AXES, axis_types=explicit)
+
+
+def join(how: str | None) -> None:
+  """Meets the other processes of a run: 'HOST:PORT,COUNT,INDEX', or 'auto'.
+
+  Before anything else happens on a device. 'auto' is for places that tell a
+  process where it is, such as TPU pods and Slurm; None is a run of one.
+  """
+  if how == 'auto':
+    jax.distributed.initialize()
+  elif how:
+    parts = how.split(',')
+    if len(parts) != 3 or not all(n.isdigit() for n in parts[1:]):
+      raise ValueError(
+        f'--distributed={how} must be HOST:PORT,COUNT,INDEX, such as '
+        'host0:1234,2,0 for the first of two processes, or auto.'
+      )
+    jax.distributed.initialize(parts[0], int(parts[1]), int(parts[2]))
 
 
 def size(axis: str) -> int:
@@ -83,6 +113,47 @@ def replicate(tree):
   return _put(tree, lambda x: ())
 
 
+def gather(value) -> list:
+  """A plain JSON value of each process, in their order; all must call."""
+  if jax.process_count() == 1:
+    return [value]
+  text = json.dumps(value).encode()
+  sizes = multihost_utils.process_allgather(np.int32(len(text)))
+  padded = np.zeros(sizes.max(), np.uint8)
+  padded[: len(text)] = np.frombuffer(text, np.uint8)
+  texts = multihost_utils.process_allgather(padded)
+  return [json.loads(bytes(t[:n])) for t, n in zip(texts, sizes)]
+
+
+def share(value) -> list:
+  """Any value of each process, in their order; all must call."""
+  if jax.process_count() == 1:
+    return [value]
+  text = base64.b64encode(pickle.dumps(value)).decode()
+  return [pickle.loads(base64.b64decode(t)) for t in gather(text)]
+
+
+def from_first(make):
+  """What `make()` returns on process 0; the others only listen. All call."""
+  if jax.process_count() == 1:
+    return make()
+  return share(make() if jax.process_index() == 0 else None)[0]
+
+
+def placed(leaf) -> jax.ShapeDtypeStruct:
+  """Shape, dtype and placement of an array; unplaced ones go everywhere."""
+  sharding = getattr(leaf, 'sharding', None)
+  mesh = jax.sharding.get_mesh()
+  if isinstance(sharding, jax.NamedSharding):
+    if isinstance(sharding.mesh, jax.sharding.AbstractMesh):
+      sharding = jax.NamedSharding(mesh, sharding.spec)
+  elif mesh.empty:
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  else:
+    sharding = jax.NamedSharding(mesh, jax.P())
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
 def _put(tree, axes_of):
   mesh = jax.sharding.get_mesh()
   if mesh.empty:
@@ -95,6 +166,13 @@ def _put(tree, axes_of):
         f'a batch of {np.shape(x)[0]} rows cannot be split over '
         f'{mesh.shape["fsdp"]} devices (mesh axis fsdp): pad the batch'
       )
-    return jax.device_put(x, jax.NamedSharding(mesh, jax.P(*axes)))
+    sharding = jax.NamedSharding(mesh, jax.P(*axes))
+    if jax.process_count() == 1:
+      return jax.device_put(x, sharding)
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+      data = put(jax.random.key_data(x))
+      return jax.random.wrap_key_data(data)
+    x = np.asarray(x)  # each process hands over what its own devices hold
+    return jax.make_array_from_callback(x.shape, sharding, lambda i: x[i])
 
   return jax.tree.map(put, tree)

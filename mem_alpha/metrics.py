@@ -10,9 +10,11 @@ figures that may differ between a run and its repetition.
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 
@@ -99,22 +101,50 @@ def _plain(key, step, value):
 
 
 class Timer:
-  """Adds up wall time per phase between two calls of `pop`."""
+  """Adds up wall time per phase between two calls of `pop`.
+
+  Phases may nest: time counts for the innermost, unless one around it is
+  `whole`, which keeps all of its time. Each thread nests for itself.
+  """
 
   def __init__(self):
     self._seconds: dict[str, float] = {}
+    self._lock = threading.Lock()
+    self._open = threading.local()
 
   @contextlib.contextmanager
-  def phase(self, name: str) -> Iterator[None]:
+  def phase(self, name: str, *, whole: bool = False) -> Iterator[None]:
     """Times a block. JAX runs ahead: block on results inside to count them."""
+    outer = getattr(self._open, 'phase', None)
+    counts = not (outer and outer['whole'])
+    own = {'inner': 0.0, 'whole': whole or not counts}
+    self._open.phase = own
     start = time.perf_counter()
     try:
       yield
     finally:
       passed = time.perf_counter() - start
-      self._seconds[name] = self._seconds.get(name, 0.0) + passed
+      self._open.phase = outer
+      if outer:
+        outer['inner'] += passed
+      if counts:
+        with self._lock:
+          inner = 0.0 if whole else own['inner']
+          old = self._seconds.get(name, 0.0)
+          self._seconds[name] = old + passed - inner
+
+  def wrap(self, name: str, function):
+    """The function, its calls timed as a phase."""
+
+    @functools.wraps(function)
+    def timed(*args, **kwargs):
+      with self.phase(name):
+        return function(*args, **kwargs)
+
+    return timed
 
   def pop(self) -> dict[str, float]:
     """Seconds per phase as `time/<name>`, and starts again from zero."""
-    seconds, self._seconds = self._seconds, {}
+    with self._lock:
+      seconds, self._seconds = self._seconds, {}
     return {f'time/{name}': value for name, value in seconds.items()}

@@ -26,8 +26,13 @@ def make(
   b1: float = 0.9,
   b2: float = 0.999,
   eps: float = 1e-8,
+  moments: str = 'float32',
 ) -> optax.GradientTransformation:
-  """The optimiser of a run; `clip_norm=None` leaves gradients as they are."""
+  """The optimiser of a run; `clip_norm=None` leaves gradients as they are.
+
+  `moments` is the dtype that Adam's two averages are kept in; they are
+  computed in float32 whatever that and the parameters' own is.
+  """
   rate = learning_rate(lr, schedule=schedule, warmup=warmup, total=total)
   if clip_norm is not None and clip_norm <= 0:
     raise ValueError(
@@ -36,13 +41,34 @@ def make(
   clip = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
   tx = optax.chain(
     *clip,
-    optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+    _adam(moments, b1=b1, b2=b2, eps=eps),
     optax.add_decayed_weights(weight_decay, mask=is_matrix),
     optax.scale_by_learning_rate(rate),
   )
   # Compiled, so that the counters start out on the mesh of the parameters:
   # the first update would otherwise be compiled for a placement of its own.
   return optax.GradientTransformation(jax.jit(tx.init), tx.update)
+
+
+def _adam(moments, **settings) -> optax.GradientTransformation:
+  """Adam in float32 whose averages are stored in another dtype."""
+  adam = optax.scale_by_adam(**settings)
+
+  def cast(tree, dtype):
+    def one(x):
+      return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(one, tree)
+
+  def init(params):
+    return adam.init(cast(params, moments))
+
+  def update(grads, state, params=None):
+    wide = cast(grads, jnp.float32), cast(state, jnp.float32)
+    updates, state = adam.update(*wide, params)
+    return updates, cast(state, moments)
+
+  return optax.GradientTransformation(init, update)
 
 
 def learning_rate(lr: float, *, schedule: str, warmup: int, total: int):

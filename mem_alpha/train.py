@@ -9,12 +9,19 @@
 
 A run that was killed continues from its last checkpoint when it is started
 again with the same command, and ends with the same bits as one that was not:
-every draw is derived from (seed, step), and the metrics file is cut back.
+every random draw is derived from (seed, step), and the metrics file is cut back
+to where it was when the checkpoint was made. SIGTERM, which announces that the
+machine is taken away, saves a checkpoint and ends the run with status 0.
+
+Where several processes share the devices, all of them run this same loop on the
+same instances; arrays are global. Readers are asked once, by turns, and only
+process 0 writes files.
 """
 
 import contextlib
 import json
 import pathlib
+import sys
 import time
 
 import jax
@@ -27,21 +34,19 @@ from mem_alpha import build_data
 from mem_alpha import build_panel
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
-from mem_alpha import files
+from mem_alpha import guard
+from mem_alpha import learning
+from mem_alpha import mesh
 from mem_alpha import metrics as metrics_lib
-from mem_alpha import provenance
 from mem_alpha import turns as turns_lib
+from mem_alpha import warm
+from mem_alpha import workdir as workdir_lib
 from mem_alpha.evals import credit
 from mem_alpha.evals import score
-from mem_alpha.grpo import advantage
 from mem_alpha.grpo import update
 from mem_alpha.rollout import batch as batch_lib
-from mem_alpha.rollout import demonstrations
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import waves
-
-# Settings that a resumed run may change, because they change no result.
-_MAY_DIFFER = ('log', 'checkpoint')
 
 
 def run(config, workdir: pathlib.Path) -> None:
@@ -49,28 +54,42 @@ def run(config, workdir: pathlib.Path) -> None:
   began = time.perf_counter()
   build.check(config)
   build_panel.check(config)
-  _keep_config(config, workdir)
+  workdir_lib.keep_config(config.to_dict(), workdir)
   checkpoints = workdir / 'checkpoints'
   with (
+    guard.Preemption() as preemption,
     contextlib.closing(evaluate.Parts(config, workdir)) as parts,
     checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store,
   ):
-    trainer = _Trainer(parts, store, began)
-    trainer.warm_start()
-    trainer.grpo()
-    store.wait()
-    evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
+    trainer = _Trainer(parts, store, began, preemption)
+    try:
+      trainer.warm_start()
+      trainer.grpo()
+      store.wait()
+      with preemption.interruptible():
+        evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
+    except guard.Preempted:
+      trainer.save_now()
+      store.wait()
+      logging.warning('Stopped at step %d by SIGTERM.', trainer.step)
+      sys.exit(0)
 
 
 class _Trainer:
   """The state of a run, and the loop that advances it."""
 
   def __init__(
-    self, parts: evaluate.Parts, store: checkpoint.Store, began: float
+    self,
+    parts: evaluate.Parts,
+    store: checkpoint.Store,
+    began: float,
+    preemption: guard.Preemption,
   ):
     self.parts, self.config, self.store = parts, parts.config, store
+    self.preemption = preemption
     self.began = began  # of this attempt, by the performance counter
-    self.timer = metrics_lib.Timer()
+    self.timer = parts.timer
+    self.frozen = {}  # what updates read besides what learns
     self.key = jax.random.key(self.config.seed)
     self.warm_tx, self.grpo_tx = build.optimizers(self.config)
     self.warm_steps = build.warm_steps(self.config)
@@ -81,9 +100,14 @@ class _Trainer:
     """Newest checkpoint, or step 0."""
     params = self.parts.first_params()
     self.state = dict(params=params, opt=self.warm_tx.init(params))
+    if self.parts.base is not None:
+      self.frozen['base'] = self.parts.base
     restored = self.store.restore(self.state)
     self.step, self.best, self.before, position = 0, None, 0.0, 0
+    self.recorded = 0  # step that metrics and state agree on
     if restored:
+      workdir_lib.check_config(restored.info['config'], self.config.to_dict())
+      self.recorded = restored.step
       self.state, self.step = restored.state, restored.step
       position = restored.info['metrics']
       self.best, self.before = restored.info['best'], restored.info['seconds']
@@ -93,7 +117,7 @@ class _Trainer:
     self.bar = tqdm.tqdm(
       total=self.steps,
       initial=self.step,
-      disable=not self.config.log.progress,
+      disable=not self.config.log.progress or jax.process_index() != 0,
       dynamic_ncols=True,
     )
 
@@ -110,7 +134,7 @@ class _Trainer:
       untrained = {f'validation/{k}': v for k, v in self._validate().items()}
       self.log.write(0, {'phase': 'untrained', **untrained})
     if self.step < self.warm_steps:
-      for phase, first, last, turns in self._phases():
+      for phase, first, last, turns in warm.phases(self.parts, self.step):
         while first <= self.step < last:
           self._warm_step(phase, turns.batch(self.step - first))
     if self.best is None:  # not resumed from a later step
@@ -125,64 +149,19 @@ class _Trainer:
         )
       self._record('warm_start', figures, {})
 
-  def _phases(self):
-    """(name, first step, step after the last, turns to imitate) in order.
-
-    Turns are made anew after a restart: they depend on the seed alone.
-    """
-    config, parts = self.config, self.parts
-    train = parts.instances('train', config.warm.instances)[:]  # made once
-    chunks = [chunk for instance in train for chunk in instance.chunks]
-
-    def copies():
-      return demonstrations.copies(
-        chunks,
-        parts.tokenizer,
-        parts.spec.parts,
-        count=config.warm.copies,
-        sentences=config.warm.copy_sentences,
-        prompt_tokens=config.warm.copy_prompt_tokens,
-        max_new_tokens=config.sampling.max_new_tokens,
-        seed=config.seed,
-      )
-
-    def recorded(writer):
-      return lambda: demonstrations.record(
-        parts.runner(config.eval.batch),
-        train,
-        parts.script(writer, 'warm'),
-        max_new_tokens=config.sampling.max_new_tokens,
-      )
-
-    first = 0
-    for phase, steps, make in (
-      ('copy', config.warm.copy_steps, copies),
-      ('keep_all', config.warm.keep_steps, recorded(build.keeper(config))),
-      ('imitate', config.warm.steps, recorded(build.teacher(config))),
-    ):
-      if self.step < first + steps:
-        yield (
-          phase,
-          first,
-          first + steps,
-          demonstrations.Stream(
-            make(),
-            shape=build.batch_shape(config),
-            pad=parts.tokenizer.pad,
-            seed=config.seed,
-          ),
-        )
-      first += steps
-
   def _warm_step(self, phase: str, part: batch_lib.Packed):
     figures = self._update([part], self.warm_tx, build.warm_update(self.config))
     self.step += 1
     self.bar.update()
-    self.bar.set_postfix(loss=f'{figures["loss"]:.3f}', refresh=False)
+    self.bar.set_postfix(
+      loss=f'{figures.get("loss", np.nan):.3f}', refresh=False
+    )
     if self.step < self.warm_steps:  # the last one is recorded with more
       self.log.write(self.step, {'phase': phase, **figures})
+      self.recorded = self.step
       if self.step % self.config.checkpoint.warm_every == 0:
         self._save()
+      self.preemption.check()
 
   # ---------------------------------------------------------------- GRPO
 
@@ -191,11 +170,14 @@ class _Trainer:
     config = self.config
     train = self.parts.instances('train', config.data.train_instances)
     data = build_data.order(config, train, self.parts.tokenizer)
+    if config.grpo.kl:
+      start = self.store.restore(
+        {'params': self.state['params']}, name='warm_start'
+      )
+      self.frozen['reference'] = self.parts.policy(start.state['params'])
     while self.step < self.steps:
       done = self.step - self.warm_steps
-      # The warm start has seen the first instances already.
-      position = config.warm.instances + done * config.grpo.instances
-      figures = self._grpo_step(data.batch(position, config.grpo.instances))
+      figures = self._grpo_step(self._draw(data, done))
       self.step += 1
       self.bar.update()
       self.bar.set_postfix(
@@ -205,7 +187,7 @@ class _Trainer:
       )
       validated = None
       if (done + 1) % config.eval.every == 0 or self.step == self.steps:
-        with self.timer.phase('validate'):
+        with self.timer.phase('validate', whole=True):
           validated = self._validate()
         if self._selection(validated) > self.best:
           self.best = self._selection(validated)
@@ -214,35 +196,54 @@ class _Trainer:
           )
       self._record('grpo', validated, figures)
 
+  def _position(self, done: int) -> int:
+    """Instances read before a step; the warm start has seen the first."""
+    return self.config.warm.instances + done * self.config.grpo.instances
+
+  def _draw(self, data, done: int) -> list:
+    """Instances of a step: each process prepares a share, and all get all."""
+    own = data.batch(
+      self._position(done),
+      self.config.grpo.instances,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+    )
+    return [instance for share in mesh.share(own) for instance in share]
+
   def _grpo_step(self, instances) -> dict[str, float]:
     config, parts = self.config, self.parts
     rollouts = self._rollouts(instances)
-    turns, rewards = score.rewards(
-      rollouts, build.weights(config), build_panel.rules(config)
-    )
+    with self.timer.phase('reward'):
+      turns, rewards = score.rewards(
+        rollouts, build.weights(config), build_panel.rules(config)
+      )
     credits = [[0.0] * len(turn.calls) for turn in turns]
     if config.grpo.evidence:
       with self.timer.phase('credit'):
         credits = credit.of_calls(
           rollouts,
-          parts.panel.reader,
+          parts.reader,
           price=config.reward.token_price,
           fault=config.grpo.fault,
         )
-    adv_B = self._advantages(turns, rewards)
-    token_advs = self._token_advantages(turns, adv_B, credits)
-    with self.timer.phase('update'):
-      figures = self._policy_updates(turns, token_advs)
-    turns_lib.write(
-      parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
-      rollouts,
-      turns,
-      rewards.total_B,
-      adv_B,
-      credits,
-      per_instance=config.grpo.rollouts,
-      shown=config.log.turns,
+    adv_B = learning.of_turns(config.grpo, turns, rewards, self._shuffle())
+    token_advs = learning.of_tokens(
+      config.grpo, turns, adv_B, credits, self._shuffle()
     )
+    learns = learning.trained(config.grpo, turns, adv_B, token_advs)
+    with self.timer.phase('update'):
+      figures = self._policy_updates(turns, token_advs, learns)
+    if jax.process_index() == 0:
+      turns_lib.write(
+        parts.workdir / 'turns' / f'step_{self.step + 1:08d}.jsonl',
+        rollouts,
+        turns,
+        rewards.total_B,
+        adv_B,
+        credits,
+        per_instance=config.grpo.rollouts,
+        shown=config.log.turns,
+      )
     shares = {n: v for n, v in rewards.means().items() if np.isfinite(v)}
     shares['reward/evidence'] = float(np.mean([sum(c) for c in credits]))
     return {**shares, **score.rates(rollouts), **figures}
@@ -254,62 +255,36 @@ class _Trainer:
     size = len(group) // g.waves
     key = jax.random.fold_in(self.key, self.step + 1)
     started = []
-    with self.timer.phase('rollout'):
-      for wave in range(g.waves):
-        own = key if g.waves == 1 else jax.random.fold_in(key, wave)
-        started.append(
-          parts.runner(size).start(
-            group[wave * size : (wave + 1) * size],
-            parts.agent(self.state['params'], greedy=False, key=own),
-            parts.panel,
+    with self.preemption.interruptible():
+      with self.timer.phase('rollout'):
+        for wave in range(g.waves):
+          own = key if g.waves == 1 else jax.random.fold_in(key, wave)
+          started.append(
+            parts.runner(size).start(
+              group[wave * size : (wave + 1) * size],
+              parts.agent(self.state['params'], greedy=False, key=own),
+              parts.panel,
+            )
           )
-        )
-    with self.timer.phase('read'):  # what sampling did not hide
-      return waves.join([finish() for finish in started])
+      with self.timer.phase('read'):  # what sampling did not hide
+        return waves.join([finish() for finish in started])
 
-  def _advantages(self, turns, rewards) -> np.ndarray:
-    """Group-relative advantages; 0 for turns that cannot be rewarded."""
-    g = self.config.grpo
-    row_B = np.array([turn.row for turn in turns])
-    return self._shuffled(
-      np.asarray(
-        advantage.of_turns(
-          np.nan_to_num(rewards.total_B).astype(np.float32),
-          rewards.usable_B.astype(np.float32),
-          instance_B=row_B // g.rollouts,
-          rollout_B=row_B % g.rollouts,
-          chunk_B=np.array([turn.chunk for turn in turns]),
-          by=g.group,
-          std=g.std,
-        )
-      )
-    )
-
-  def _token_advantages(self, turns, adv_B, credits) -> list[np.ndarray]:
-    """That of its turn for each token, and of its decision on top of it."""
-    g = self.config.grpo
-    credit_U, group_U, units = credit.decisions(
-      turns, credits, rollouts=g.rollouts, fault=g.fault
-    )
-    adv_U = advantage.of_decisions(credit_U, group_U)
-    adv_U = g.evidence * self._shuffled(adv_U)
-    return [adv + adv_U[unit_N] for adv, unit_N in zip(adv_B, units)]
-
-  def _shuffled(self, values: np.ndarray) -> np.ndarray:
-    """The values; in random order in the control that destroys the credit."""
+  def _shuffle(self):
+    """Random order for the control that destroys the credit, else None."""
     if not self.config.grpo.shuffle_advantages:
-      return values
-    rng = np.random.default_rng([self.config.seed, self.step])
-    return rng.permutation(values)
+      return None
+    return np.random.default_rng([self.config.seed, self.step])
 
-  def _policy_updates(self, turns, token_advs) -> dict[str, float]:
+  def _policy_updates(self, turns, token_advs, learns) -> dict[str, float]:
     """`grpo.updates` optimiser steps, each on its own part of the turns."""
     config = self.config
     rng = np.random.default_rng([self.config.seed, self.step, 1])
-    order = rng.permutation(len(turns))
+    order = learns[rng.permutation(len(learns))]
     collected: list[dict[str, float]] = []
     for u in range(config.grpo.updates):
       chosen = order[u :: config.grpo.updates]
+      if not len(chosen):  # nothing to learn from
+        continue
       parts = batch_lib.pack(
         [turns[t].prompt for t in chosen],
         [turns[t].response.tokens for t in chosen],
@@ -321,15 +296,15 @@ class _Trainer:
       collected.append(
         self._update(parts, self.grpo_tx, build.policy_update(config))
       )
-    figures = {
-      name: (max if name.endswith('/max') else np.mean)(
-        [figures[name] for figures in collected]
-      )
-      for name in collected[0]
-    }
-    # Later updates differ from the sampler because they are later.
-    first = {k: v for k, v in collected[0].items() if k.startswith('gap/')}
-    return figures | first
+    result = {}
+    if config.grpo.drop_equal:
+      result['dropped'] = 1 - len(learns) / len(turns)
+    for name in {name: None for figures in collected for name in figures}:
+      values = [figures[name] for figures in collected if name in figures]
+      if name.startswith('gap/'):  # later, policy and sampler differ
+        values = values[:1]
+      result[name] = (max if name.endswith('/max') else np.mean)(values)
+    return result
 
   # --------------------------------------------------------------- shared
 
@@ -342,11 +317,36 @@ class _Trainer:
       cfg=self.parts.cfg,
       spec=spec,
       tx=tx,
+      frozen=self.frozen,
     )
     self.state = dict(params=params, opt=opt)
     filled = np.mean([(part.segment_RL > 0).mean() for part in parts])
     figures['padding'] = 1 - filled
-    return {name: float(value) for name, value in figures.items()}
+    figures = {name: float(value) for name, value in figures.items()}
+    finite = figures.pop('finite')
+    if not finite:
+      figures = self._not_finite(parts, figures)
+    if self.config.guard.non_finite == 'skip':  # else no run goes past one
+      figures['skipped'] = 1 - finite
+    return figures
+
+  def _not_finite(self, parts, figures) -> dict[str, float]:
+    """Keeps the batch; then stops the run, or goes on as configured."""
+    where = guard.keep_batch(
+      self.parts.workdir / 'not_finite', self.step + 1, parts
+    )
+    bad = [name for name, value in figures.items() if not np.isfinite(value)]
+    message = (
+      f'step {self.step + 1} is not finite ({", ".join(bad)}); its batch is in '
+      f'{where}, and parameters are as before'
+    )
+    if self.config.guard.non_finite == 'stop':
+      raise guard.NotFiniteError(
+        f'{message}: look at it, or go on without such batches with '
+        '--config.guard.non_finite=skip.'
+      )
+    logging.warning('%s.', message)
+    return {name: x for name, x in figures.items() if name not in bad}
 
   def _validate(self) -> dict[str, float]:
     config, parts = self.config, self.parts
@@ -368,23 +368,24 @@ class _Trainer:
     self.log.write(
       self.step, {'phase': phase, **figures, **extra, **self.timer.pop()}
     )
+    self.recorded = self.step
     if self.step % self.config.checkpoint.every == 0 or phase == 'warm_start':
       self._save()
 
+  def save_now(self):
+    """Saves what there is, unless it is saved already or half recorded."""
+    if self.step == self.recorded > (self.store.latest or 0):
+      self._save()
+
   def _save(self):
-    info = dict(metrics=self.log.position, best=self.best, seconds=self.seconds)
-    self.store.save(self.step, self.state, info)
-
-
-def _keep_config(config, workdir: pathlib.Path) -> None:
-  """Writes config.json, or refuses to go on under another config."""
-  path = workdir / 'config.json'
-  current = config.to_dict()
-  if path.exists():
-    saved = files.read_json(path, what='The config of the run')
-    checkpoint.require_same_config(saved, current, may_differ=_MAY_DIFFER)
-  else:
-    made = dict(provenance=provenance.describe(), config=current)
-    for name, value in made.items():
-      text = json.dumps(value, indent=2) + '\n'
-      files.write_text(workdir / f'{name}.json', text)
+    done = max(self.step - self.warm_steps, 0)
+    info = dict(
+      metrics=self.log.position,
+      best=self.best,
+      seconds=self.seconds,
+      position=self._position(done),
+      seed=self.config.seed,
+      config=json.loads(json.dumps(self.config.to_dict())),
+    )
+    with self.timer.phase('save'):
+      self.store.save(self.step, self.state, info)

@@ -11,10 +11,11 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train evaluate prepare build_data build build_panel api turns '
-  'baselines evals rollout rewards '
-  'readers grpo data agent models memory text checkpoint optimizer '
-  'metrics mesh files provenance structs'
+  'main train warm plan evaluate prepare learning build_data build '
+  'build_model build_panel '
+  'api turns baselines evals rollout rewards readers grpo data agent models '
+  'memory text workdir checkpoint optimizer metrics guard cost mesh files '
+  'provenance structs'
 ).split()
 
 # These know nothing of language models and are tested in milliseconds.

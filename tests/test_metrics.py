@@ -115,3 +115,26 @@ def test_written_lines_survive_a_kill(tmp_path):
   assert [line['step'] for line in lines] == list(range(len(lines)))
   assert len(lines) > 10
   assert json.dumps(lines[7]) == json.dumps({'step': 7, 'loss': 1.0})
+
+
+def test_nested_phases_count_once(monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(metrics.time, 'perf_counter', lambda: now[0])
+  timer = metrics.Timer()
+
+  def work(seconds):
+    now[0] += seconds
+
+  work_inside = timer.wrap('inside', work)
+  with timer.phase('outside'):
+    work(1)
+    work_inside(2)
+    work(4)
+  with timer.phase('all', whole=True):
+    work_inside(8)
+  assert timer.pop() == {
+    'time/inside': 2,
+    'time/outside': 5,
+    'time/all': 8,
+  }
+  assert timer.pop() == {}

@@ -83,3 +83,22 @@ def test_decay_shrinks_and_nothing_else_does():
 def test_bad_settings_are_errors(change, message):
   with pytest.raises(ValueError, match=message):
     optimizer.make(**{**PLAIN, **change})
+
+
+def test_moments_can_be_kept_in_another_dtype():
+  params = {'w': jnp.ones((4, 4), jnp.bfloat16)}
+  grads = {'w': jnp.full((4, 4), 0.5, jnp.bfloat16)}
+  tx = optimizer.make(**PLAIN, moments='bfloat16')
+  state = tx.init(params)
+  for _ in range(2):
+    updates, state = tx.update(grads, state, params)
+    kinds = {x.dtype for x in jax.tree.leaves(state) if x.ndim}
+    assert kinds == {jnp.dtype('bfloat16')}
+  wide = optimizer.make(**PLAIN)
+  theirs = jax.tree.map(lambda x: x.astype(jnp.float32), params)
+  other = wide.init(theirs)
+  for _ in range(2):
+    want, other = wide.update(
+      jax.tree.map(lambda x: x.astype(jnp.float32), grads), other, theirs
+    )
+  np.testing.assert_allclose(updates['w'], want['w'], rtol=0.02)

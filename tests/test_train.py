@@ -1,6 +1,9 @@
 """The whole run, shrunk: end to end, and interrupted at many moments."""
 
+import dataclasses
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -9,14 +12,18 @@ import pytest
 from configs import embedded
 from mem_alpha import build
 from mem_alpha import build_data
+from mem_alpha import build_model
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
+from mem_alpha import files
+from mem_alpha import guard
 from mem_alpha import metrics
 from mem_alpha import text
 from mem_alpha import train
 from mem_alpha.data import schema
 from mem_alpha.grpo import update
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import sampler
 
 SYSTEMS = {
   'no_memory',
@@ -122,7 +129,7 @@ def test_a_run_from_weights_ends_with_its_table(tmp_path, tiny_model):
   train.run(config, tmp_path)
   summary = json.loads((tmp_path / 'summary.json').read_text())
   assert SYSTEMS < summary.keys()
-  _, first_params = build.model(config, None)
+  _, first_params = build_model.model(config, None)
   given, again = first_params(), first_params()
   assert given is not again
   assert jax.tree.all(jax.tree.map(np.array_equal, given, again))
@@ -150,6 +157,8 @@ def _dies(monkeypatch, where, name, call):
     (checkpoint.Store, 'snapshot', 2),  # between two snapshots
     (update, 'step', 7),  # in a step of GRPO
     (metrics.Writer, 'write', 9),  # after an update, before its line
+    (files, 'write_text', 3),  # among the first files
+    (checkpoint.Store, 'snapshot', 1),  # after the warm start
     (checkpoint.Store, 'save', 4),  # at the last checkpoint
     (evaluate.Parts, 'evaluate', 8),  # in the final evaluation
   ],
@@ -163,6 +172,109 @@ def test_a_killed_run_ends_with_the_same_bits(
       train.run(small_config(), tmp_path)
   train.run(small_config(), tmp_path)
   assert results(tmp_path) == results(unbroken)
+
+
+@pytest.mark.parametrize(
+  'where, name, call',
+  [
+    (update, 'step', 3),  # in the warm start: after the step
+    (sampler, 'decode', 9),  # in the rollouts of GRPO: at once
+    (update, 'step', 8),  # in the last step
+  ],
+)
+def test_sigterm_saves_ends_with_status_0_and_changes_no_bit(
+  unbroken, tmp_path, monkeypatch, where, name, call
+):
+  real, calls = getattr(where, name), [0]
+
+  def asked(*args, **kwargs):
+    calls[0] += 1
+    if calls[0] == call:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real(*args, **kwargs)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(where, name, asked)
+    with pytest.raises(SystemExit) as stopped:
+      train.run(small_config(), tmp_path)
+  assert not stopped.value.code
+  lines = metrics.read(tmp_path / 'metrics.jsonl')
+  with checkpoint.Store(tmp_path / 'checkpoints') as store:
+    assert store.latest == lines[-1]['step']  # nothing that was done is lost
+  train.run(small_config(), tmp_path)
+  assert results(tmp_path) == results(unbroken)
+
+
+def _plants_nan(monkeypatch, call):
+  """From its `call`-th call on, one micro-batch holds a NaN."""
+  real, calls = update.step, [0]
+
+  def step(params, opt_state, parts, **kwargs):
+    calls[0] += 1
+    if calls[0] == call:
+      advantage_BN = parts[0].advantage_BN.copy()
+      advantage_BN[0] = np.nan
+      logp_BN = parts[0].logp_BN.copy()
+      logp_BN[0] = np.nan
+      changes = dict(advantage_BN=advantage_BN, logp_BN=logp_BN)
+      parts[0] = dataclasses.replace(parts[0], **changes)
+    return real(params, opt_state, parts, **kwargs)
+
+  monkeypatch.setattr(update, 'step', step)
+
+
+def test_a_planted_nan_stops_the_run_and_keeps_the_batch(tmp_path, monkeypatch):
+  with monkeypatch.context() as patch:
+    _plants_nan(patch, 7)
+    with pytest.raises(guard.NotFiniteError, match='step 7 is not finite'):
+      train.run(small_config(), tmp_path)
+  (kept,) = (tmp_path / 'not_finite').glob('step_00000007_000.npz')
+  with np.load(kept) as file:
+    assert np.isnan(file['advantage_BN']).any()
+  train.run(small_config(), tmp_path)  # without the NaN it goes on
+
+
+def test_a_planted_nan_can_be_skipped(tmp_path, monkeypatch):
+  config = small_config()
+  config.guard.non_finite = 'skip'
+  _plants_nan(monkeypatch, 7)
+  train.run(config, tmp_path)
+  lines = metrics.read(tmp_path / 'metrics.jsonl')
+  assert [x.get('skipped', 0) > 0 for x in lines] == [
+    line['step'] == 7 for line in lines
+  ]
+  assert list((tmp_path / 'not_finite').iterdir())
+
+
+def test_phases_of_a_step_are_timed(unbroken):
+  last = metrics.read(unbroken / 'metrics.jsonl')[-1]
+  names = 'render sample parse apply search read reward credit update'
+  for name in names.split():
+    assert last[f'time/{name}'] >= 0, name
+
+
+def test_every_way_to_learn_is_reachable(tmp_path):
+  config = small_config()
+  config.grpo.kl, config.grpo.ratio = 0.01, 'sequence'
+  config.grpo.aggregation, config.grpo.dual_clip = 'constant', 3.0
+  config.grpo.drop_equal = True
+  config.lora.rank, config.opt.moments = 2, 'bfloat16'
+  config.model.param_dtype = 'bfloat16'
+  train.run(config, tmp_path)
+  lines = metrics.read(tmp_path / 'metrics.jsonl')
+  assert len(lines) == STEPS + 1
+  assert any('kl/reference' in line for line in lines)
+  assert all('dropped' in x for x in lines if x['phase'] == 'grpo')
+  # What is saved are the adapters alone.
+  parts = evaluate.Parts(config, tmp_path)
+  adapters = parts.first_params()
+  with checkpoint.Store(tmp_path / 'checkpoints') as store:
+    like = {'params': adapters}
+    learnt = store.restore(like, name='warm_start').state['params']
+    with pytest.raises(ValueError, match='holds no params/'):
+      store.restore({'params': parts.base}, name='warm_start')
+  merged = parts.policy(learnt)
+  jax.tree.map(lambda a, b: None, merged, parts.base)  # the same tree
 
 
 def test_a_finished_run_only_makes_its_table_again(unbroken, monkeypatch):

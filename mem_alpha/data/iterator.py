@@ -41,13 +41,24 @@ class Iterator:
     if not self._order(0):
       raise ValueError('All weights are 0: nothing to iterate over.')
 
-  def batch(self, position: int, size: int) -> list[structs.Instance]:
-    """The `size` instances from `position` on, both counted in instances."""
+  def batch(
+    self, position: int, size: int, *, process: int = 0, processes: int = 1
+  ) -> list[structs.Instance]:
+    """The `size` instances from `position` on, both counted in instances.
+
+    Of several processes each gets its share, in their order; where the size
+    does not divide, the first ones get one more.
+    """
     if position < 0 or size < 0:
       raise ValueError(
         f'Position {position} and size {size} must not be negative.'
       )
-    return [self._at(position + offset) for offset in range(size)]
+    if not 0 <= process < processes:
+      raise ValueError(f'Process {process} is none of {processes}.')
+    share, more = divmod(size, processes)
+    first = process * share + min(process, more)
+    count = share + (process < more)
+    return [self._at(position + first + offset) for offset in range(count)]
 
   def _at(self, position: int) -> structs.Instance:
     epoch, offset = divmod(position, len(self._order(0)))

@@ -72,6 +72,19 @@ def of_decisions(credit_U, group_U, eps: float = 1e-6) -> np.ndarray:
   return np.clip(centred_U / (scale + eps), -_MOST, _MOST).astype(np.float32)
 
 
+def in_varied_groups(adv_B, group_B) -> np.ndarray:
+  """True for turns of groups whose members differ in reward.
+
+  Where they do not, nothing is learnt (advantages are exactly 0), yet the
+  turns count in the mean over tokens or turns. DAPO leaves such groups out
+  (arXiv 2503.14476, section 3.2).
+  """
+  group_B = np.asarray(group_B)
+  learns_G = np.zeros(group_B.max(initial=-1) + 1, bool)
+  learns_G[group_B[np.asarray(adv_B) != 0]] = True
+  return learns_G[group_B]
+
+
 def group_ids(*, by: str, instance_B, rollout_B, chunk_B) -> np.ndarray:
   """Dense ids of the groups that rewards are compared within."""
   if by not in GROUPINGS:

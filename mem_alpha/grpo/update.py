@@ -5,7 +5,12 @@
 2. Log-probabilities are taken at the sampler's temperature.
 3. Micro-batches are worked through one after the other; every figure is
    divided by the counts of all of them, so gradients simply add up.
-4. One optax update.
+4. One optax update. If the loss or the gradient is not finite, parameters and
+   optimiser stay as they were, and the metric `finite` is 0.
+
+What does not learn is passed as `frozen`: the `base` that adapters are added to
+(models/lora.py; `params` are the adapters then), and the `reference` that the
+KL penalty is measured from.
 
 Under the supervised loss the sampler's log-probs and the advantages of a
 `rollout.batch.Packed` are not read. What is updated is donated.
@@ -13,7 +18,7 @@ Under the supervised loss the sampler's log-probs and the advantages of a
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +28,7 @@ import optax
 from mem_alpha import mesh
 from mem_alpha.grpo import loss as losses
 from mem_alpha.models import decoder
+from mem_alpha.models import lora
 
 KINDS = ('policy', 'sft')
 
@@ -36,7 +42,10 @@ class UpdateSpec:
   clip_low: float = 0.2
   clip_high: float = 0.2
   dual_clip: float | None = None
+  ratio: str = 'token'
   aggregation: str = 'token'
+  limit: int | None = None  # of a response, for the aggregation 'constant'
+  kl: float = 0.0  # weight of the penalty for leaving the reference
   remat: str = 'none'  # what the backward pass computes again: decoder.REMAT
   chunk: int = 128  # columns of logits that exist at a time
 
@@ -55,6 +64,11 @@ class UpdateSpec:
         f'no aggregation is called {self.aggregation!r}: choose one of '
         f'{", ".join(losses.AGGREGATIONS)}'
       )
+    if self.ratio not in losses.RATIOS:
+      raise ValueError(
+        f'no ratio is called {self.ratio!r}: choose one of '
+        f'{", ".join(losses.RATIOS)}'
+      )
     if self.temperature <= 0:
       raise ValueError(
         f'temperature must be positive, got {self.temperature}: greedy '
@@ -70,6 +84,7 @@ def step(
   cfg: decoder.Config,
   spec: UpdateSpec,
   tx: optax.GradientTransformation,
+  frozen: Mapping | None = None,
 ):
   """Returns (params, opt_state, metrics); `parts` are host micro-batches."""
   total = losses.Totals(
@@ -77,35 +92,65 @@ def step(
     np.float32(sum(part.response_valid_BN.any(1).sum() for part in parts)),
   )
   static = dict(cfg=cfg, spec=spec)
+  frozen = dict(frozen or {})
   sums = None
   for part in parts:
     part = mesh.put_batch(part)
     if sums is None:
-      sums = _zeros(params, part, total, **static)
-    sums = _add(params, sums, part, total, **static)
+      sums = _zeros(params, part, total, frozen, **static)
+    sums = _add(params, sums, part, total, frozen, **static)
   if sums is None:
     raise ValueError('an update needs at least one turn to learn from')
   return _apply(params, opt_state, *sums, tx=tx)
 
 
-def gradients(params, part, total, *, cfg: decoder.Config, spec: UpdateSpec):
+def traced(params, opt_state, part, *, cfg, spec, tx, frozen=None) -> dict:
+  """The two programs of `step`, traced for arrays or for their shapes."""
+  total = losses.Totals(np.float32(0), np.float32(0))
+  static = dict(cfg=cfg, spec=spec)
+  frozen = dict(frozen or {})
+  sums = jax.eval_shape(
+    functools.partial(_zeros, **static), params, part, total, frozen
+  )
+  sums = jax.tree.map(mesh.placed, sums)
+  return dict(
+    update=_add.trace(params, sums, part, total, frozen, **static),
+    optimizer=_apply.trace(params, opt_state, *sums, tx=tx),
+  )
+
+
+def gradients(
+  params,
+  part,
+  total,
+  frozen: Mapping,
+  *,
+  cfg: decoder.Config,
+  spec: UpdateSpec,
+):
   """A micro-batch's share of the batch's gradient and of its metrics."""
-  loss = functools.partial(_loss, total=total, cfg=cfg, spec=spec)
+  loss = functools.partial(
+    _loss, total=total, frozen=frozen, cfg=cfg, spec=spec
+  )
   return jax.grad(loss, has_aux=True)(params, part)
 
 
 @jax.jit(static_argnames=('cfg', 'spec'))
-def _zeros(params, part, total, *, cfg, spec):
+def _zeros(params, part, total, frozen, *, cfg, spec):
   like = jax.eval_shape(
-    functools.partial(gradients, cfg=cfg, spec=spec), params, part, total
+    functools.partial(gradients, cfg=cfg, spec=spec),
+    params,
+    part,
+    total,
+    frozen,
   )
   grads = jax.tree.map(jnp.zeros_like, params)
   return grads, {name: jnp.float32(0) for name in like[1]}
 
 
 @jax.jit(static_argnames=('cfg', 'spec'), donate_argnames='sums')
-def _add(params, sums, part, total, *, cfg, spec):
-  grads, metrics = gradients(params, part, total, cfg=cfg, spec=spec)
+def _add(params, sums, part, total, frozen, *, cfg, spec):
+  grads, metrics = gradients(params, part, total, frozen, cfg=cfg, spec=spec)
   return jax.tree.map(jnp.add, sums[0], grads), {
     name: _join(name, sums[1][name], metrics[name]) for name in metrics
   }
@@ -113,9 +158,16 @@ def _add(params, sums, part, total, *, cfg, spec):
 
 @jax.jit(static_argnames='tx', donate_argnames=('params', 'opt_state'))
 def _apply(params, opt_state, grads, metrics, *, tx):
-  updates, opt_state = tx.update(grads, opt_state, params)
-  metrics = {**metrics, 'grad_norm': optax.tree.norm(grads)}
-  return optax.apply_updates(params, updates), opt_state, metrics
+  updates, new_opt_state = tx.update(grads, opt_state, params)
+  norm = optax.tree.norm(grads)
+  finite = jnp.isfinite(norm) & jnp.isfinite(metrics['loss'])
+
+  def keep_if_not(new, old):
+    return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+  new_params = keep_if_not(optax.apply_updates(params, updates), params)
+  metrics = {**metrics, 'grad_norm': norm, 'finite': finite.astype(jnp.float32)}
+  return new_params, keep_if_not(new_opt_state, opt_state), metrics
 
 
 def score(params, part, *, cfg: decoder.Config, spec: UpdateSpec):
@@ -144,7 +196,9 @@ def score(params, part, *, cfg: decoder.Config, spec: UpdateSpec):
   return by_turn(both_RM[0]), by_turn(both_RM[1])
 
 
-def _loss(params, part, *, total, cfg, spec):
+def _loss(params, part, *, total, frozen, cfg, spec):
+  if 'base' in frozen:
+    params = lora.merge(frozen['base'], params)
   logp_BN, entropy_BN = score(params, part, cfg=cfg, spec=spec)
   response_BN, weight_B = part.response_valid_BN, part.weight_B
   if spec.kind == 'sft':
@@ -153,9 +207,13 @@ def _loss(params, part, *, total, cfg, spec):
       response_BN,
       weight_B,
       aggregation=spec.aggregation,
+      limit=spec.limit,
       total=total,
     )
   else:
+    reference_BN = None
+    if spec.kl:
+      reference_BN, _ = score(frozen['reference'], part, cfg=cfg, spec=spec)
     loss, metrics = losses.policy_loss(
       logp_BN,
       part.logp_BN,
@@ -165,7 +223,11 @@ def _loss(params, part, *, total, cfg, spec):
       clip_low=spec.clip_low,
       clip_high=spec.clip_high,
       dual_clip=spec.dual_clip,
+      ratio=spec.ratio,
       aggregation=spec.aggregation,
+      limit=spec.limit,
+      kl=spec.kl,
+      reference_logp_BN=reference_BN,
       total=total,
     )
     real_BN = response_BN & (weight_B[:, None] > 0)

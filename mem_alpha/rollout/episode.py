@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mem_alpha import metrics
 from mem_alpha import structs
 from mem_alpha import text as text_lib
 from mem_alpha.agent import encoding
@@ -116,8 +117,15 @@ class Rollouts:
 class Runner:
   """Runs batches of episodes of one fixed size at compiled shapes."""
 
-  def __init__(self, spec: Spec, tokenizer: text_lib.Tokenizer, *, batch: int):
+  def __init__(
+    self, spec: Spec, tokenizer: text_lib.Tokenizer, *, batch: int, timer=None
+  ):
     self.spec, self.tokenizer, self.batch = spec, tokenizer, batch
+    timer = timer or metrics.Timer()
+    self._render = timer.wrap('render', prompts.render)
+    self._parse = timer.wrap('parse', self._parse)
+    self._apply = timer.wrap('apply', self._apply)
+    self._search = timer.wrap('search', self._search)
     self.terms = text_lib.Terms()
     self._texts: dict[tuple[int, ...], str] = {}
     self._chunks: dict[str, list[int]] = {}
@@ -211,7 +219,7 @@ class Runner:
       ids, cut, context = [], 0, None
       if instance and chunk < len(instance.chunks):
         context = Context(instance, chunk, rows[i])
-        ids, cut = prompts.render(
+        ids, cut = self._render(
           self.spec.parts,
           rows[i],
           self._encode(instance.chunks[chunk]),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from mem_alpha import mesh
 from mem_alpha import structs
 from mem_alpha.readers import base
 from mem_alpha.readers import judge as judge_lib
@@ -105,11 +106,12 @@ class Reading:
     """Answers and scores of each of `size` memories; fills in all verdicts."""
     found = [Read([], []) for _ in range(size)]
     for rows, wait in self._reads:
-      answers, scores = wait()
+      answers, scores = _heard(wait, self.panel.reader)
       for row in rows:
         found[row] = Read(answers[row], scores[row])
     for turns, wait in self._judged:
-      for turn, verdict in zip(turns, wait(), strict=True):
+      verdicts = _heard(wait, self.panel.judge)
+      for turn, verdict in zip(turns, verdicts, strict=True):
         turn.verdicts.append(verdict)
     return found
 
@@ -122,20 +124,25 @@ class Reading:
     return answers, self.panel.marker(questions, answers)
 
 
+def _heard(wait: Callable, asked):
+  """The result; of another machine, it is what process 0 was told."""
+  return mesh.from_first(wait) if base.overlaps(asked) else wait()
+
+
 def _begin(work: Callable, *, now: bool) -> Callable:
   """What to call for the result; `now` begins in a thread, else that call does.
 
   The thread is a daemon, so that a run which fails elsewhere can end, and works
   under the mesh of its caller, which jax keeps per thread.
   """
-  if not now:
+  if not now or jax.process_index() != 0:
     return work
   future = concurrent.futures.Future()
-  mesh = jax.sharding.get_mesh()
+  made = jax.sharding.get_mesh()
 
   def run():
     try:
-      with contextlib.nullcontext() if mesh.empty else jax.set_mesh(mesh):
+      with contextlib.nullcontext() if made.empty else jax.set_mesh(made):
         future.set_result(work())
     except BaseException as error:  # raised again where the result is wanted
       future.set_exception(error)

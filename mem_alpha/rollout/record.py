@@ -5,6 +5,9 @@ down for every turn; whole turns are written for some rollouts of training only
 and for all of an evaluation. Prompts stay out: they quote the source.
 """
 
+import os
+
+from mem_alpha import files
 from mem_alpha import structs
 from mem_alpha.rollout import episode
 
@@ -27,3 +30,22 @@ def of_turn(turn: episode.Turn, *, whole: bool) -> dict | None:
     finished=turn.response.finished,
     statuses=[status.name for status in turn.statuses],
   )
+
+
+def read(path: str | os.PathLike) -> dict[tuple[str, int], str]:
+  """Responses by (instance id, chunk), of a file of such lines.
+
+  Of several responses to a chunk the last one is read. Lines of what was only
+  refused are passed over; others without these three keys are an error.
+  """
+  said = {}
+  for number, line in files.read_json_lines(path, what='The file of turns'):
+    keys = set(line) if isinstance(line, dict) else set()
+    if {'instance_id', 'chunk', 'response'} <= keys:
+      said[line['instance_id'], line['chunk']] = line['response']
+    elif 'too_long' not in keys:
+      raise ValueError(
+        f'Line {number} of {path} is no turn: it needs instance_id, chunk and '
+        'response.'
+      )
+  return said

@@ -6,7 +6,7 @@ their prompts they are the warm start's data.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -81,10 +81,29 @@ def scripted(
       for row in context.rows
     ]
     text = tools.render_response(calls(context, entries, rng))
-    tokens = (*tokenizer.encode(text), tokenizer.end_of_turn)
-    return episode.Response(tokens, (0.0,) * len(tokens), True)
+    return _response(text, tokenizer)
 
   return lambda prompts, contexts, chunk: [respond(c) for c in contexts]
+
+
+def recorded(
+  said: Mapping[tuple[str, int], str], tokenizer: text_lib.Tokenizer
+) -> episode.Writer:
+  """Says again what was said of a chunk: (instance id, chunk) -> response."""
+
+  def respond(context: episode.Context | None) -> episode.Response:
+    if context is None:
+      return episode.Response((), (), True)
+    text = said[context.instance.instance_id, context.chunk]
+    return _response(text, tokenizer)
+
+  return lambda prompts, contexts, chunk: [respond(c) for c in contexts]
+
+
+def _response(text: str, tokenizer) -> episode.Response:
+  """A text as if the decoder had said it, with certainty."""
+  tokens = (*tokenizer.encode(text), tokenizer.end_of_turn)
+  return episode.Response(tokens, (0.0,) * len(tokens), True)
 
 
 def annotated(habits: script.Habits, *, show: int | None) -> Script:

@@ -92,6 +92,18 @@ def test_a_share_of_the_questions_is_drawn_anew_each_time():
   assert len(make(3, 0, question_share=0.01).batch(0, 1)[0].questions) == 1
 
 
+@pytest.mark.parametrize('processes', [1, 3, 4])
+def test_processes_share_a_batch(processes):
+  data = make(9, seed=0)
+  parts = [
+    data.batch(5, 8, process=p, processes=processes) for p in range(processes)
+  ]
+  assert sum(parts, []) == data.batch(5, 8)
+  assert max(map(len, parts)) - min(map(len, parts)) <= 1
+  with pytest.raises(ValueError, match='is none of'):
+    data.batch(0, 8, process=processes, processes=processes)
+
+
 def test_bad_arguments_are_named():
   with pytest.raises(ValueError, match='no instance'):
     make(0, 0)

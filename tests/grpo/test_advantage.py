@@ -151,3 +151,13 @@ def test_advantages_of_decisions_sum_to_zero_in_each_group():
   # Units do not matter, nor does what is added to a whole group.
   other_U = advantage.of_decisions(1000 * credit_U + group_U, group_U)
   np.testing.assert_allclose(other_U, adv_U, atol=1e-4)
+
+
+def test_groups_of_equal_rewards_can_be_left_out():
+  reward_B = np.float32([1, 1, 1, 0, 2, 1])  # the second group's mean is 1
+  group_B = np.array([0, 0, 0, 1, 1, 1])
+  adv_B = advantage.group_relative(reward_B, group_B, np.ones(6), num_groups=6)
+  kept_B = advantage.in_varied_groups(adv_B, group_B)
+  # The turn that is exactly average stays: its group has something to learn.
+  np.testing.assert_array_equal(kept_B, [0, 0, 0, 1, 1, 1])
+  assert not len(advantage.in_varied_groups(adv_B[:0], group_B[:0]))

@@ -12,6 +12,7 @@ from mem_alpha import optimizer
 from mem_alpha.grpo import loss as losses
 from mem_alpha.grpo import update
 from mem_alpha.models import decoder
+from mem_alpha.models import lora
 from mem_alpha.models import presets
 from mem_alpha.rollout import batch
 
@@ -64,7 +65,7 @@ def totals(parts):
 
 @functools.partial(jax.jit, static_argnames='spec')
 def one(params, part, total, spec):
-  return update.gradients(params, part, total, cfg=CFG, spec=spec)
+  return update.gradients(params, part, total, {}, cfg=CFG, spec=spec)
 
 
 def gradients(parts, spec=POLICY):
@@ -150,7 +151,7 @@ def test_zero_advantages_give_exactly_zero_gradients():
 @pytest.mark.parametrize('spec', [POLICY, SFT], ids=['policy', 'sft'])
 @pytest.mark.parametrize('aggregation', losses.AGGREGATIONS)
 def test_micro_batches_packing_and_remat_change_nothing(spec, aggregation):
-  spec = dataclasses.replace(spec, aggregation=aggregation)
+  spec = dataclasses.replace(spec, aggregation=aggregation, limit=6)
   parts = make_parts(SMALL)
   assert len(parts) > 2
   grads, metrics = gradients(parts, dataclasses.replace(spec, remat='full'))
@@ -206,3 +207,77 @@ def test_bad_settings_are_errors():
       dataclasses.replace(POLICY, **change)
   with pytest.raises(ValueError, match='at least one turn'):
     update.step({}, {}, [], cfg=CFG, spec=POLICY, tx=TX)
+
+
+@pytest.mark.parametrize('bad', ['advantage', 'logp'])
+def test_a_number_that_is_none_changes_nothing(bad):
+  params = jax.tree.map(jnp.copy, make_params())
+  opt_state = TX.init(params)
+  before = jax.device_get((params, opt_state))
+  (part,) = make_parts()
+  name = f'{bad}_BN'
+  planted_BN = getattr(part, name).copy()
+  planted_BN[0, 0] = np.nan
+  part = dataclasses.replace(part, **{name: planted_BN})
+  params, opt_state, metrics = update.step(
+    params, opt_state, [part], cfg=CFG, spec=POLICY, tx=TX
+  )
+  assert metrics['finite'] == 0
+  jax.tree.map(np.testing.assert_array_equal, (params, opt_state), before)
+  (part,) = make_parts()
+  *_, metrics = update.step(
+    params, opt_state, [part], cfg=CFG, spec=POLICY, tx=TX
+  )
+  assert metrics['finite'] == 1
+
+
+def test_the_penalty_pulls_back_to_the_reference():
+  away = jax.tree.map(lambda x: x * 1.1, make_params())
+  parts = make_parts(advantages=[np.zeros(len(r)) for r in texts()[1]])
+  spec = dataclasses.replace(POLICY, kl=0.5)
+  tx = optimizer.make(lr=1e-3, warmup=0, total=10, clip_norm=1.0)
+  params, opt_state = away, tx.init(away)
+  found = []
+  for _ in range(4):
+    params, opt_state, metrics = update.step(
+      params,
+      opt_state,
+      parts,
+      cfg=CFG,
+      spec=spec,
+      tx=tx,
+      frozen={'reference': make_params()},
+    )
+    found.append(float(metrics['kl/reference']))
+  assert found[0] > 0
+  assert found[-1] < found[0]
+
+
+def test_adapters_learn_and_the_base_does_not():
+  base = make_params()
+  before = jax.device_get(base)
+  adapters = lora.init(base, jax.random.key(1), rank=2, scale=2.0)
+  params, opt_state = adapters, TX.init(adapters)
+  losses_seen = []
+  for _ in range(4):
+    params, opt_state, metrics = update.step(
+      params,
+      opt_state,
+      make_parts(),
+      cfg=CFG,
+      spec=SFT,
+      tx=TX,
+      frozen={'base': base},
+    )
+    losses_seen.append(float(metrics['loss']))
+  assert losses_seen[-1] < losses_seen[0]
+  jax.tree.map(np.testing.assert_array_equal, base, before)
+
+
+def test_programs_can_be_traced_from_shapes_alone():
+  shapes = jax.tree.map(mesh_lib.placed, make_params())
+  opt = jax.tree.map(mesh_lib.placed, jax.eval_shape(TX.init, shapes))
+  (part,) = make_parts()
+  part = jax.tree.map(mesh_lib.placed, jax.tree.map(jnp.asarray, part))
+  found = update.traced(shapes, opt, part, cfg=CFG, spec=POLICY, tx=TX)
+  assert set(found) == {'update', 'optimizer'}
