@@ -1,10 +1,9 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
---mode=train (default) trains and ends with the result table; it continues what
-was interrupted in the same workdir. --mode=evaluate makes the table again.
---mode=prepare builds data sets from raw files (configs/data/). Any knob of
-configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows where an
-error arose.
+--mode=train (default) trains, or continues, and ends with the result table;
+evaluate makes that again, or another; compare puts several in one; prepare
+builds data sets (configs/data/). Any knob of configs/base.py can be set, as in
+--config.grpo.steps=20. --verbosity=1 shows where an error arose.
 """
 
 import os
@@ -26,6 +25,7 @@ from absl import logging
 from ml_collections import config_flags
 
 from mem_alpha import build
+from mem_alpha import compare
 from mem_alpha import evaluate
 from mem_alpha import prepare
 from mem_alpha import train
@@ -33,6 +33,7 @@ from mem_alpha import train
 _MODES = {
   'train': train.run,
   'evaluate': evaluate.run,
+  'compare': compare.run,
   'prepare': prepare.run,
 }
 

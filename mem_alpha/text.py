@@ -17,6 +17,7 @@ import re
 import shutil
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterable, Sequence
 
 import tokenizers
@@ -136,6 +137,10 @@ class Tokenizer:
 
   def token_id(self, token: str) -> int | None:
     return self._markup.token_to_id(token)
+
+  def fingerprint(self) -> int:
+    """A checksum of everything that decides which ids a text gets."""
+    return zlib.crc32(self._markup.to_str().encode())
 
   def save(self, directory: str | os.PathLike) -> None:
     """Writes the directory at once; one with the same files is left alone."""

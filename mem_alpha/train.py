@@ -25,6 +25,7 @@ from absl import logging
 from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_panel
+from mem_alpha import build_systems
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import files
@@ -49,6 +50,7 @@ def run(config, workdir: pathlib.Path) -> None:
   began = time.perf_counter()
   build.check(config)
   build_panel.check(config)
+  build_systems.check(config)
   _keep_config(config, workdir)
   checkpoints = workdir / 'checkpoints'
   with (
@@ -352,7 +354,7 @@ class _Trainer:
     config, parts = self.config, self.parts
     writer = parts.agent(self.state['params'], greedy=True)
     instances = parts.instances('validation', config.eval.validation)
-    row = parts.evaluate(instances, writer).row
+    row = parts.evaluate(instances, parts.written(writer)).row
     return {name: value for name, value in row.items() if np.isfinite(value)}
 
   def _selection(self, figures) -> float:

@@ -11,7 +11,8 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train evaluate prepare build_data build build_panel api turns '
+  'main train evaluate compare prepare build_data build_systems '
+  'build build_baselines build_panel api turns '
   'baselines evals rollout rewards '
   'readers grpo data agent models memory text checkpoint optimizer '
   'metrics mesh files provenance structs'
