@@ -42,7 +42,8 @@ from mem_alpha.rollout import episode
 from mem_alpha.rollout import waves
 
 # Settings that a resumed run may change, because they change no result.
-_MAY_DIFFER = ('log', 'checkpoint')
+_MAY_DIFFER = ('log', 'checkpoint', 'baselines', 'eval.systems', 'eval.name')
+_MAY_DIFFER += ('eval.compare',)
 
 
 def run(config, workdir: pathlib.Path) -> None:

@@ -92,7 +92,6 @@ def _costs(own: collect.Evaluation) -> dict[str, int]:
   return {
     'response_tokens': sum(r.response_tokens for r in records),
     'reader_calls': sum(r.reader_calls for r in records),
-    'memory_tokens': sum(r.memory_tokens for r in records),
     'chunk_tokens': sum(r.chunk_tokens for r in records),
     'excluded_questions': sum(r.excluded for r in records),
     'failed_instances': len(own.failed),
