@@ -104,8 +104,20 @@ def counter(vocab: text.Tokenizer) -> base.Count:
 
 
 def _last(vocab: text.Tokenizer):
-  return lambda s, n: vocab.decode(vocab.encode(s)[-n:]) if n else ''
+  """The end of a text, in at most n tokens."""
+  return lambda s, n: _cut(vocab, s, n, lambda ids, size: ids[-size:])
 
 
 def _first(vocab: text.Tokenizer):
-  return lambda s, n: vocab.decode(vocab.encode(s)[:n])
+  """The beginning of a text, in at most n tokens."""
+  return lambda s, n: _cut(vocab, s, n, lambda ids, size: ids[:size])
+
+
+def _cut(vocab: text.Tokenizer, s: str, n: int, part) -> str:
+  """A part of a text is not always encoded as in the whole of it."""
+  ids = vocab.encode(s)
+  for size in range(n, 0, -1):
+    found = vocab.decode(part(ids, size))
+    if len(vocab.encode(found)) <= n:
+      return found
+  return ''

@@ -11,11 +11,20 @@ from mem_alpha import build_systems
 from mem_alpha import checkpoint
 from mem_alpha import compare
 from mem_alpha import evaluate
+from mem_alpha import structs
+from mem_alpha.agent import tools
 from mem_alpha.rollout import asked
 from mem_alpha.rollout import writers
 
 INSTANCES, CHUNKS = 5, 3
 EVERY = (*build_systems.SYSTEMS, *build_baselines.NAMES)
+
+
+INSERT = tools.render_call(
+  structs.Call(
+    structs.Action.INSERT, structs.Kind.SEMANTIC, content='It rains.'
+  )
+)
 
 
 class Killed(BaseException):
@@ -188,14 +197,7 @@ class Model:
     return [
       asked.base.Completion(failed='HTTP 500')
       if self.fails(prompt.user)
-      else asked.base.Completion(
-        json.dumps(
-          dict(
-            name='new_memory_insert',
-            arguments=dict(memory_type='semantic', content='It rains.'),
-          )
-        )
-      )
+      else asked.base.Completion(INSERT)
       for prompt in prompts
     ]
 
@@ -225,8 +227,6 @@ def test_failures_are_excluded_counted_and_stop_above_a_share(
   test = evaluate.Parts(config, tmp_path).instances('test', INSTANCES)
   bad = test[1].chunks[1]
   model = Model(lambda user: bad[:40] in user)
-  overwrite = Model(lambda user: False)
-  overwrite.fails = None
   monkeypatch.setattr(build_systems.build_panel, 'model', lambda *a, **k: model)
 
   class Sections(Model):
@@ -271,7 +271,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(whole, tmp_path):
     evaluate.run(small_config('grpo', 'rag_top2'), tmp_path)
   assert not list(tmp_path.iterdir())
   (tmp_path / 'checkpoints').mkdir()
-  with pytest.raises(FileNotFoundError, match="no snapshot 'best' to evaluate"):
+  with pytest.raises(FileNotFoundError, match="no snapshot called 'best'"):
     evaluate.run(small_config('grpo'), tmp_path)
   config = small_config('rag_top2')
   config.data.test_files, config.data.sources = (), ('files',)

@@ -76,11 +76,12 @@ def _last(chunks, tokens: int, count, cut) -> list[structs.Entry]:
   """Whole chunks from the end, and the end of the one that is cut."""
   kept = []
   for c in reversed(range(len(chunks))):
-    text = chunks[c] if count(chunks[c]) <= tokens else cut(chunks[c], tokens)
-    if not text:
+    if tokens <= 0:
       break
-    kept.append(base.entry(text, c, c, count))
-    tokens -= kept[-1].tokens
+    text = chunks[c] if count(chunks[c]) <= tokens else cut(chunks[c], tokens)
+    if text:
+      kept.append(base.entry(text, c, c, count))
+      tokens -= kept[-1].tokens
     if text != chunks[c]:
       break
   return kept[::-1]

@@ -53,10 +53,10 @@ class Asked:
 
   def _prompt(self, ids: Sequence[int]) -> base.Prompt:
     end = len(ids) - self._suffix
-    return base.Prompt(
-      self._text(ids[: self._prefix]).removeprefix('user\n'),
-      self._text(ids[self._prefix : end]),
-    )
+    system, user = ids[: self._prefix], ids[self._prefix : end]
+    # Without the name of its first turn, which its mark stood before.
+    _, _, system = self._text(system).partition('\n')
+    return base.Prompt(system, self._text(user))
 
   def _text(self, ids: Sequence[int]) -> str:
     kept = (i for i in ids if i not in self._marks)
