@@ -42,7 +42,9 @@ def launch(
     for name, values in settings(given.test).items():
       if not given.only or name in given.only:
         print(f'{workdir}: {name}', flush=True)
-        subprocess.run(command(workdir, name, values, flags), check=True)
+        done = subprocess.run(command(workdir, name, values, flags))
+        if done.returncode:
+          sys.exit(f'{workdir}: {name} did not finish: start this again.')
 
 
 def command(

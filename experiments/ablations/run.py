@@ -44,7 +44,8 @@ def main() -> None:
   for name in given.only:
     for seed in given.seeds:
       print(f'{name}, seed {seed}', flush=True)
-      subprocess.run(command(given.workdir, name, seed), check=True)
+      if subprocess.run(command(given.workdir, name, seed)).returncode:
+        sys.exit(f'{name}, seed {seed} did not finish: start this again.')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ Points = Sequence[tuple[float, float]]
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 _COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
 _WIDTH, _HEIGHT = 360, 200
-_NAMES, _ROW = 92, 22  # of bars: width of the labels, height of a bar
+_NAMES, _ROW = 130, 22  # of bars: width of the labels, height of a bar
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 352, 10, 172
 
 
