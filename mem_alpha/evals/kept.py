@@ -10,7 +10,8 @@
 An instance is finished once its line of figures is on disk, which is written
 last; a model is not asked again for a response that is. What a kill left half
 written is dropped. Files of other settings, other weights or another version
-of the data are refused, never mixed or overwritten.
+of the data are refused, never mixed or overwritten. Processes of one run must
+take the same steps: of several only the first writes, and none goes on.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ import os
 import pathlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+
+import jax
 
 from mem_alpha import checkpoint
 from mem_alpha import files
@@ -89,11 +92,11 @@ class Kept:
     ids = [i.instance_id for i in instances]
     done = [name for name in ids if name in self._lines]
     self._said = {k: v for k, v in self._said.items() if k[0] not in done}
-    if len(done) == len(ids):
-      self._path('_responses').unlink(missing_ok=True)
     self._write(done)
 
   def _write(self, ids: Iterable[str]) -> None:
+    if jax.process_index() != 0:
+      return
     lines = [self._lines[name] for name in ids]
     for suffix, key in _PARTS.items():
       parts = [part for line in lines for part in line[key]]
@@ -103,9 +106,13 @@ class Kept:
     if self._said:
       said = ''.join(map(_dump, self._said.values()))
       files.write_text(self._path('_responses'), said)
+    else:
+      self._path('_responses').unlink(missing_ok=True)
 
   def _append(self, suffix: str, lines: Sequence[Mapping]) -> None:
     """Adds lines and forces them to disk."""
+    if jax.process_index() != 0:
+      return
     with self._path(suffix).open('a', encoding='utf-8', newline='\n') as file:
       file.write(''.join(map(_dump, lines)))
       file.flush()
@@ -116,7 +123,7 @@ class Kept:
 
   def _read(self, suffix: str) -> list[dict]:
     """Complete lines of a file; none where there is no file."""
-    return _read_lines(self._path(suffix))
+    return [] if jax.process_count() > 1 else _read_lines(self._path(suffix))
 
   def _same(self, line: dict | None, instance) -> dict | None:
     if line and line['data'] != checksum(instance):

@@ -160,3 +160,16 @@ def test_finished_systems_are_read_back(tmp_path):
     kept.finished(tmp_path)
   files.say([(INSTANCES[0], 0, {'text': 'a'})])
   assert kept.Kept(tmp_path, 'y', settings={}).said(INSTANCES[0], 0)['text']
+
+
+def test_of_several_processes_only_the_first_writes_and_none_goes_on(
+  tmp_path, monkeypatch
+):
+  """They must take the same steps, whatever each finds on its disk."""
+  whole = run(tmp_path / 'a', System())
+  monkeypatch.setattr(kept.jax, 'process_count', lambda: 2)
+  system = System()
+  assert run(tmp_path / 'a', system) == whole and len(system.ran) == 3
+  monkeypatch.setattr(kept.jax, 'process_index', lambda: 1)
+  assert run(tmp_path / 'b', System()) == whole
+  assert not (tmp_path / 'b').exists()
