@@ -218,6 +218,17 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.eval.validation = 64  # instances that choose the checkpoint
   c.eval.test = 128  # instances of the final table
   c.eval.batch = 64  # episodes at a time
+  c.eval.systems = ()  # rows of the table, see evaluate.py; (): those of a run
+  c.eval.name = config_dict.placeholder(str)  # of a further table of this run
+  c.eval.compare = ()  # --mode=compare: folders of evaluations
+
+  c.baselines = config_dict.ConfigDict()
+  c.baselines.context_tokens = 30_000  # of full_context: the last of the text
+  c.baselines.top_k = 5  # chunks that rag_topk shows to a question
+  c.baselines.verbatim_tokens = 1024  # budget of verbatim
+  c.baselines.state_tokens = 1024  # size of the memories overwrite and state
+  c.baselines.writer = 'extract'  # who writes them: extract, local, endpoint
+  c.baselines.temperature = 0.1  # of a model that writes them
 
   c.checkpoint = config_dict.ConfigDict()
   c.checkpoint.every = 10  # GRPO steps between checkpoints

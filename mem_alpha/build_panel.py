@@ -155,6 +155,11 @@ def helper(config, workdir: pathlib.Path) -> Iterator[base.Model]:
     yield models.make('endpoint', None, max_new_tokens=most, temperature=0.0)
 
 
+def model(config, vocab: text.Tokenizer, workdir: pathlib.Path, name, **limits):
+  """A language model for other work than reading: `local` or `endpoint`."""
+  return _Models(config, vocab, workdir).make(name, None, **limits)
+
+
 def rules(config) -> score.Rules:
   """How the parts of the reward are counted."""
   r = config.reward

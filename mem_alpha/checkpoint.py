@@ -251,6 +251,11 @@ def require_same_config(
     )
 
 
+def fingerprint(state) -> int:
+  """A checksum of a tree of arrays, whatever the layout of devices."""
+  return zlib.crc32(json.dumps(_checksums(state), sort_keys=True).encode())
+
+
 def _flat(tree, prefix=''):
   for key, value in tree.items():
     if isinstance(value, Mapping) and value:

@@ -1,13 +1,17 @@
 """The result table of a run: every system on the same test instances.
 
 `python -m mem_alpha.main --mode=evaluate --config=... --workdir=...` makes the
-table of a finished run again from its snapshots. Decoding is greedy. Nothing
-here is chosen: snapshots were picked on validation data.
+table of a finished run again from its snapshots, or, with `eval.systems`, one
+of chosen systems, which needs no training run unless a snapshot is among them.
+Decoding is greedy. Nothing here is chosen: snapshots were picked on validation
+data. Killed and started again, it goes on with what is missing (evals/kept.py).
 """
 
 import contextlib
+import dataclasses
 import json
 import pathlib
+import time
 from collections.abc import Callable
 
 import jax
@@ -17,13 +21,16 @@ from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_model
 from mem_alpha import build_panel
+from mem_alpha import build_systems
 from mem_alpha import checkpoint
 from mem_alpha import files
 from mem_alpha import metrics as metrics_lib
+from mem_alpha import provenance
 from mem_alpha.agent import tools
-from mem_alpha.agent import writer as script
+from mem_alpha.evals import collect
+from mem_alpha.evals import kept as kept_lib
 from mem_alpha.evals import report
-from mem_alpha.evals import score
+from mem_alpha.evals import results
 from mem_alpha.evals import summary
 from mem_alpha.models import lora
 from mem_alpha.readers import shared
@@ -31,6 +38,7 @@ from mem_alpha.rollout import episode
 from mem_alpha.rollout import writers
 
 _merge = jax.jit(lora.merge)
+_SHOWN = 10  # chunks of one interaction in the report
 
 
 class Parts:
@@ -91,19 +99,41 @@ class Parts:
     seed = f'{self.config.seed}/{name}'
     return writers.scripted(calls, self.tokenizer, seed=seed)
 
-  def evaluate(self, instances, writer) -> score.Evaluation:
+  def written(self, writer: episode.Writer) -> collect.Start:
+    """A writer as a system: it fills the memory by tool calls."""
     runner = self.runner(self.config.eval.batch)
-    return score.evaluate(runner, instances, writer, self.panel)
+    return lambda part: runner.start(part, writer, self.panel)
+
+  def evaluate(
+    self,
+    instances,
+    start: collect.Start,
+    kept: kept_lib.Kept | None = None,
+    failures: dict[str, str] | None = None,
+  ) -> collect.Evaluation:
+    return collect.collect(
+      start,
+      instances,
+      batch=self.config.eval.batch,
+      tokenizer=self.tokenizer,
+      kept=kept,
+      failures={} if failures is None else failures,
+      failure_limit=self.config.endpoint.failure_limit,
+    )
 
 
 def run(config, workdir: pathlib.Path) -> None:
-  """Evaluates the snapshots of a finished training run once more."""
+  """Evaluates the snapshots of a finished run, or chosen systems."""
   build.check(config)
   build_panel.check(config)
-  if not (workdir / 'checkpoints').is_dir():
+  build_systems.check(config)
+  systems = config.eval.systems or build_systems.SYSTEMS
+  trained = [name for name in systems if name in build_systems.SNAPSHOTS]
+  if trained and not (workdir / 'checkpoints').is_dir():
     raise FileNotFoundError(
-      f'{workdir} has no checkpoints to evaluate: train there first, or '
-      'name the --workdir of a finished run.'
+      f'{workdir} has no checkpoints to evaluate {" and ".join(trained)} from: '
+      'train there first, name the --workdir of a finished run, or leave them '
+      'out of eval.systems.'
     )
   with (
     contextlib.closing(Parts(config, workdir)) as parts,
@@ -120,81 +150,96 @@ def finish(
 
   `seconds()` is asked last: how long the run took, this evaluation included.
   """
-  like = {'params': parts.first_params()}
-  agents = {'untrained': like['params']}
-  for system, name in (('warm_start', 'warm_start'), ('grpo', 'best')):
-    agents[system] = store.restore(like, name=name).state['params']
-  test = parts.instances('test', parts.config.eval.test)
-  rows, found = {}, {}
-  for system, writer in _systems(parts, agents, test).items():
+  config, name = parts.config, parts.config.eval.name
+  folder = parts.workdir / 'eval' / name if name else parts.workdir / 'eval'
+  home = folder if name else parts.workdir
+  test = parts.instances('test', config.eval.test)
+  found, shown = {}, None  # the report shows an interaction of the agent
+  for system in build_systems.names(config, test):
     logging.info('Evaluating %s on %d test instances.', system, len(test))
-    found[system] = parts.evaluate(test, writer)
-    rows[system] = found[system].row
-  example = trajectory(parts, agents['grpo'])
+    params = build_systems.params_of(parts, store, system)
+    if shown is None or system == 'grpo':
+      shown = params
+    kept = kept_lib.Kept(
+      folder, system, settings=build_systems.settings(parts, params)
+    )
+    failures: dict[str, str] = {}
+    start = build_systems.start(parts, system, params, kept, failures)
+    with _Clock(home / 'timing.json', system):
+      found[system] = parts.evaluate(test, start, kept, failures)
+  example = None if shown is None else trajectory(parts, shown, test[0])
   if jax.process_index() == 0:
-    _write(parts, rows, found, example, seconds)
-    print(summary.table(rows))
+    _write(parts, home, test, found, example, seconds)
 
 
-def _write(parts: Parts, rows, found, example, seconds) -> None:
-  """Predictions, report and summary; where several run, one process does."""
-  for system, evaluation in found.items():
-    for name, lines in (
-      (system, evaluation.predictions),
-      (f'{system}_memories', evaluation.memories),
-      (f'{system}_turns', evaluation.turns),
+def _write(parts: Parts, home, test, found, example, seconds) -> None:
+  """Report, summary and table; where several run, one process does."""
+  config, name = parts.config, parts.config.eval.name
+  if name:  # a run's own table stands beside what made the run
+    for file, value in (
+      ('config.json', config.to_dict()),
+      ('provenance.json', provenance.describe()),
     ):
-      files.write_text(
-        parts.workdir / 'eval' / f'{name}.jsonl',
-        ''.join(json.dumps(line) + '\n' for line in lines),
-      )
+      files.write_text(home / file, json.dumps(value, indent=2) + '\n')
+  rows = {system: evaluation.row for system, evaluation in found.items()}
+  facts = results.facts(found, seed=config.seed)
+  metrics = parts.workdir / 'metrics.jsonl'
   report.write(
-    parts.workdir / 'report.html',
-    title=f'mem_alpha: {parts.workdir.name}',
+    home / 'report.html',
+    title=f'mem_alpha: {parts.workdir.name}' + (f', {name}' if name else ''),
     table_rows=rows,
-    metrics=metrics_lib.read(parts.workdir / 'metrics.jsonl'),
+    metrics=metrics_lib.read(metrics) if metrics.exists() else [],
     trajectory=example,
+    facts=facts,
+    predictions={s: e.predictions for s, e in found.items()},
   )
   summary.write(
-    parts.workdir / 'summary.json',
+    home / 'summary.json',
     rows,
-    comparisons=_comparisons(found, parts.config.seed),
-    test_instances=len(found['grpo'].records),
-    test_questions=len(found['grpo'].predictions),
-    seed=parts.config.seed,
+    comparisons=facts['comparisons'],
+    intervals=facts['intervals'],
+    losses=facts['losses'],
+    costs=facts['costs'],
+    tokenizer=parts.tokenizer.name,
+    test_instances=len(test),
+    test_questions=sum(len(i.questions) for i in test),
+    seed=config.seed,
     seconds=round(seconds(), 1),
   )
-
-
-def _systems(parts: Parts, agents, test) -> dict[str, episode.Writer]:
-  """The rows of the table, in its order."""
-  systems = {
-    'no_memory': parts.script(lambda *_: [], 'no_memory'),
-    'scripted': parts.script(build.teacher(parts.config), 'scripted'),
-  }
-  if all(instance.notes for instance in test):
-    perfect = writers.annotated(script.PERFECT, show=None)
-    systems['perfect'] = parts.script(perfect, 'perfect')
-  for system, params in agents.items():
-    systems[system] = parts.agent(params, greedy=True)
-  return systems
-
-
-def _comparisons(found, seed: int) -> dict[str, dict[str, float]]:
-  """GRPO minus each other system, paired by instance, with 95 % intervals."""
-  result = {}
+  print(summary.table(rows))
   for system, evaluation in found.items():
-    if system != 'grpo':
-      estimate = summary.difference(
-        found['grpo'].records, evaluation.records, seed=seed
+    if evaluation.failed:
+      print(
+        f'{system}: {len(evaluation.failed)} of {len(test)} instances are left '
+        'out, because its writer failed on them.'
       )
-      result[f'grpo_minus_{system}'] = dict(vars(estimate))
-  return result
 
 
-def trajectory(parts: Parts, params) -> list[dict]:
-  """One validation conversation, chunk by chunk, for the report."""
-  instance = parts.instances('validation', 1)[0]
+class _Clock:
+  """Adds the seconds of a block to those of a system in a JSON file.
+
+  What a killed evaluation spent after its last finished system is lost; so is
+  nothing else, and no other file depends on time.
+  """
+
+  def __init__(self, path: pathlib.Path, system: str):
+    self._path, self._system = path, system
+
+  def __enter__(self):
+    self._began = time.perf_counter()
+
+  def __exit__(self, kind, *_):
+    if jax.process_index() != 0:
+      return
+    known = json.loads(self._path.read_text()) if self._path.exists() else {}
+    spent = time.perf_counter() - self._began
+    known[self._system] = round(known.get(self._system, 0.0) + spent, 3)
+    files.write_text(self._path, json.dumps(known, indent=2) + '\n')
+
+
+def trajectory(parts: Parts, params, instance) -> list[dict]:
+  """The first chunks of a conversation, one by one, for the report."""
+  instance = dataclasses.replace(instance, chunks=instance.chunks[:_SHOWN])
   rollouts = parts.runner(parts.config.eval.batch).run(
     [instance],
     parts.agent(params, greedy=True),

@@ -1,9 +1,9 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
---mode=train (default) trains, or continues what was interrupted in the workdir;
---mode=evaluate makes its result table again; --mode=plan says whether it fits a
-machine; --mode=prepare builds data sets from raw files (configs/data/). Any
-knob of configs/base.py can be set: --config.grpo.steps=20. --verbosity=1 shows
+--mode=train (default) trains, or continues, and ends with the result table;
+evaluate makes that again, or another; compare puts several in one; plan says
+whether a run fits a machine; prepare builds data sets (configs/data/). Any knob
+of configs/base.py can be set, as in --config.grpo.steps=20. --verbosity=1 shows
 where an error arose.
 """
 
@@ -26,13 +26,19 @@ from absl import logging
 from ml_collections import config_flags
 
 from mem_alpha import build
+from mem_alpha import compare
 from mem_alpha import evaluate
 from mem_alpha import mesh
 from mem_alpha import plan
 from mem_alpha import prepare
 from mem_alpha import train
 
-_RUN = dict(train=train.run, evaluate=evaluate.run, prepare=prepare.run)
+_RUN = {
+  'train': train.run,
+  'evaluate': evaluate.run,
+  'compare': compare.run,
+  'prepare': prepare.run,
+}
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/embedded.py.'
 )

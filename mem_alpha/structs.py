@@ -114,9 +114,10 @@ class Answer:
   """A reader's answer and the entries (as (kind, uid)) that it came from.
 
   `failed` says why a reader has no answer; such a question is excluded and
-  counted, never scored as wrong.
+  counted, never scored as wrong. `calls` is how often the reader was asked.
   """
 
   text: str
   sources: tuple[tuple[Kind, int], ...] = ()
   failed: str = ''
+  calls: int = 1

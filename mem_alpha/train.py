@@ -32,6 +32,7 @@ from absl import logging
 from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_panel
+from mem_alpha import build_systems
 from mem_alpha import checkpoint
 from mem_alpha import evaluate
 from mem_alpha import guard
@@ -54,6 +55,7 @@ def run(config, workdir: pathlib.Path) -> None:
   began = time.perf_counter()
   build.check(config)
   build_panel.check(config)
+  build_systems.check(config)
   workdir_lib.keep_config(config.to_dict(), workdir)
   checkpoints = workdir / 'checkpoints'
   with (
@@ -352,7 +354,7 @@ class _Trainer:
     config, parts = self.config, self.parts
     writer = parts.agent(self.state['params'], greedy=True)
     instances = parts.instances('validation', config.eval.validation)
-    row = parts.evaluate(instances, writer).row
+    row = parts.evaluate(instances, parts.written(writer)).row
     return {name: value for name, value in row.items() if np.isfinite(value)}
 
   def _selection(self, figures) -> float:

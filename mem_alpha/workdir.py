@@ -8,7 +8,8 @@ from mem_alpha import files
 from mem_alpha import provenance
 
 # Settings that a resumed run may change, because they change no result.
-_MAY_DIFFER = ('log', 'checkpoint', 'guard', 'plan')
+_MAY_DIFFER = ('log', 'checkpoint', 'guard', 'plan', 'baselines')
+_MAY_DIFFER += ('eval.systems', 'eval.name', 'eval.compare')
 
 
 def keep_config(config: dict, workdir: pathlib.Path) -> None:

@@ -1,8 +1,9 @@
 """report.html: what a run learnt, in one file that needs nothing else.
 
-The result table, curves from metrics.jsonl, and one interaction chunk by
-chunk: what was read, what was answered, what became of each call, and what the
-memory then said. Every text of the run is escaped.
+The result table with intervals, where points are lost with examples of each,
+curves from metrics.jsonl, and one interaction chunk by chunk: what was read,
+what was answered, what became of each call, and what the memory then said.
+Every text of the run is escaped.
 """
 
 import html
@@ -10,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from mem_alpha import files
+from mem_alpha.evals import report_parts
 from mem_alpha.evals import summary
 from mem_alpha.evals import svg
 
@@ -52,7 +54,7 @@ figure{margin:0}figcaption{font-weight:600}
 svg{width:100%;height:auto}
 svg text{font:10px system-ui,sans-serif;fill:currentColor}
 svg polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}
-.grid{stroke:#8884}
+.grid{stroke:#8884}.interval{stroke:currentColor;fill:none}
 .legend span{margin-right:1rem;white-space:nowrap;font-size:.85rem}
 .legend i{display:inline-block;width:.8em;height:.8em;margin-right:.35em}
 pre,li code{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
@@ -70,11 +72,15 @@ def write(
   title: str,
   table_rows: Mapping[str, Mapping[str, float]],
   metrics: Sequence[Mapping[str, float]],
-  trajectory: Sequence[Mapping[str, object]],
+  trajectory: Sequence[Mapping[str, object]] | None,
   charts: Sequence[tuple[str, Mapping[str, str]]] = CHARTS,
+  facts: Mapping[str, Mapping] = {},
+  predictions: Mapping[str, Sequence[Mapping[str, object]]] = {},
 ) -> None:
-  """Writes the report.
+  """Writes the report; `facts` are those of results.py, `predictions` by
+  system those of collect.py.
 
+  Without charts, or with None for `trajectory`, their sections are left out.
   An item of `trajectory` is {'chunk': int, 'text': str, 'response': str,
   'calls': [{'call': str, 'status': str}], 'memory': [str]}.
   """
@@ -83,6 +89,8 @@ def write(
     svg.line_chart(name, {k: _points(metrics, v) for k, v in lines.items()})
     for name, lines in charts
   ]
+  curves = f'<div class="charts">{"".join(figures)}</div>'
+  curves = f'<h2>Training, by step</h2>{curves}' if charts else ''
   files.write_text(
     path,
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -90,11 +98,15 @@ def write(
     f'<title>{heading}</title><style>{_STYLE}</style></head><body>'
     f'<h1>{heading}</h1>'
     f'<h2>Results</h2>{_table(table_rows)}'
-    f'<h2>Training, by step</h2><div class="charts">{"".join(figures)}</div>'
-    f'<h2>One interaction, chunk by chunk</h2>'
-    f'{"".join(map(_turn, trajectory)) or "<p>None was recorded.</p>"}'
+    f'{report_parts.of(facts, predictions)}'
+    f'{curves}{"" if trajectory is None else _interaction(trajectory)}'
     '</body></html>\n',
   )
+
+
+def _interaction(trajectory: Sequence[Mapping[str, object]]) -> str:
+  turns = ''.join(map(_turn, trajectory)) or '<p>None was recorded.</p>'
+  return f'<h2>One interaction, chunk by chunk</h2>{turns}'
 
 
 def _points(metrics: Sequence[Mapping[str, float]], key: str) -> svg.Points:
@@ -108,16 +120,13 @@ def _points(metrics: Sequence[Mapping[str, float]], key: str) -> svg.Points:
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
   names = summary.columns(rows)
-  lines = [_line('th', ['', *(name.replace('_', ' ') for name in names)])]
-  for system, row in rows.items():
-    figures = [summary.cell(name, row.get(name)) for name in names]
-    lines.append(_line('td', [system.replace('_', ' '), *figures]))
-  return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
-
-
-def _line(tag: str, cells: Sequence[str]) -> str:
-  inner = ''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)
-  return f'<tr>{inner}</tr>'
+  lines = [
+    [system.replace('_', ' ')]
+    + [summary.cell(name, row.get(name)) for name in names]
+    for system, row in rows.items()
+  ]
+  heads = ['', *(name.replace('_', ' ') for name in names)]
+  return report_parts.table(heads, lines)
 
 
 def _turn(item: Mapping[str, object]) -> str:

@@ -1,18 +1,17 @@
 """From finished rollouts to figures, the same for training and every table.
 
-`rewards` gives each turn of training its reward, `records` each instance of an
+`rewards` gives each turn of training its reward, `record` an instance of an
 evaluation its scores. Both read the same answers with the same scorers.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from mem_alpha import structs
 from mem_alpha.agent import parser
 from mem_alpha.evals import summary
-from mem_alpha.memory import export
 from mem_alpha.rewards import answer as answer_reward
 from mem_alpha.rewards import calls as calls_reward
 from mem_alpha.rewards import compression as compression_reward
@@ -21,8 +20,6 @@ from mem_alpha.rewards import dense
 from mem_alpha.rewards import scores
 from mem_alpha.rewards import total
 from mem_alpha.rollout import episode
-from mem_alpha.rollout import reading
-from mem_alpha.rollout import record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,94 +129,28 @@ def rates(rollouts: episode.Rollouts) -> dict[str, float]:
   return {name: float(value) for name, value in figures.items()}
 
 
-def records(rollouts: episode.Rollouts) -> list[summary.Record]:
-  """One record per instance of the batch."""
-  result = []
-  for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
-    by_kind: dict[str, list[float]] = {}
-    marks = answers(rollouts, row)
-    for question, value in zip(instance.questions, marks):
-      if value is not None:
-        by_kind.setdefault(question.kind, []).append(value)
-    turns = rollouts.turns[row]
-    valid, made = calls_reward.count([turn.statuses for turn in turns])
-    grounded = [g for turn in turns for g in turn.grounded]
-    result.append(
-      summary.Record(
-        instance_id=instance.instance_id,
-        scores=by_kind,
-        calls=made,
-        valid_calls=valid,
-        contents=len(grounded),
-        grounded_contents=sum(grounded),
-        memory_tokens=rollouts.memory_tokens[row],
-        excluded=marks.count(None),
-      )
-    )
-  return result
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """What one system did with a list of instances."""
-
-  records: list[summary.Record]
-  predictions: list[dict]  # one per question, plain JSON
-  memories: list[dict]  # one per instance: memory/export.py
-  turns: list[dict]  # one per chunk: rollout/record.py
-
-  @property
-  def row(self) -> dict[str, float]:
-    return summary.summarise(self.records)
-
-
-def evaluate(
-  runner: episode.Runner,
-  instances: Sequence[structs.Instance],
-  writer: episode.Writer,
-  panel: reading.Panel,
-) -> Evaluation:
-  """Runs every instance once, a batch at a time.
-
-  A batch is sampled while the questions of the one before it are answered.
-  """
-  evaluation = Evaluation([], [], [], [])
-  before = None
-  for start in range(0, len(instances), runner.batch):
-    part = instances[start : start + runner.batch]
-    finish = runner.start(part, writer, panel)
-    if before:
-      _add(evaluation, before(), runner.tokenizer)
-    before = finish
-  if before:
-    _add(evaluation, before(), runner.tokenizer)
-  return evaluation
-
-
-def _add(evaluation: Evaluation, rollouts: episode.Rollouts, tokenizer) -> None:
-  evaluation.records.extend(records(rollouts))
-  for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
-    name = dict(instance_id=instance.instance_id)
-    stored = export.to_plain(rollouts.stored[row], tokenizer=tokenizer)
-    evaluation.memories.append(name | stored)
-    evaluation.turns.extend(
-      name | record.of_turn(turn, whole=True) for turn in rollouts.turns[row]
-    )
-    for question, answer, value in zip(
-      instance.questions, rollouts.answers[row], answers(rollouts, row)
-    ):
-      failed = {'failed': answer.failed} if answer.failed else {}
-      evaluation.predictions.append(
-        name
-        | dict(
-          kind=question.kind,
-          question=question.text,
-          answer=answer.text,
-          score=value,
-          **failed,
-        )
-      )
+def record(rollouts: episode.Rollouts, row: int) -> summary.Record:
+  """The figures of one instance of the batch."""
+  instance = rollouts.instances[row]
+  by_kind: dict[str, list[float]] = {}
+  marks = answers(rollouts, row)
+  for question, value in zip(instance.questions, marks):
+    if value is not None:
+      by_kind.setdefault(question.kind, []).append(value)
+  turns = rollouts.turns[row]
+  valid, made = calls_reward.count([turn.statuses for turn in turns])
+  grounded = [g for turn in turns for g in turn.grounded]
+  return summary.Record(
+    instance_id=instance.instance_id,
+    scores=by_kind,
+    calls=made,
+    valid_calls=valid,
+    contents=len(grounded),
+    grounded_contents=sum(grounded),
+    memory_tokens=rollouts.memory_tokens[row],
+    excluded=marks.count(None),
+    source=instance.source,
+    chunk_tokens=rollouts.chunk_tokens[row],
+    response_tokens=sum(len(turn.response.tokens) for turn in turns),
+    reader_calls=sum(answer.calls for answer in rollouts.answers[row]),
+  )

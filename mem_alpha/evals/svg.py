@@ -1,4 +1,4 @@
-"""A line chart as one inline SVG: no script, no network, any screen width."""
+"""Charts as inline SVG: no script, no network, any screen width."""
 
 import html
 import math
@@ -9,6 +9,7 @@ Points = Sequence[tuple[float, float]]
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 _COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
 _WIDTH, _HEIGHT = 360, 200
+_NAMES, _ROW = 130, 22  # of bars: width of the labels, height of a bar
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 352, 10, 172
 
 
@@ -44,6 +45,74 @@ def line_chart(title: str, lines: Mapping[str, Points]) -> str:
     f'<figure>{heading}<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
     f'aria-label="{html.escape(title)}">{"".join(body)}</svg>'
     f'<div class="legend">{"".join(legend)}</div></figure>'
+  )
+
+
+def bar_chart(
+  title: str, bars: Mapping[str, tuple[float, float, float]]
+) -> str:
+  """Horizontal bars from 0 to 1: label -> value, and low and high of a line."""
+  marks = [
+    f'<path class="grid" d="M{_bar_x(x):.1f} 0V{_ROW * len(bars)}"/>'
+    for x in (0, 0.5, 1)
+  ]
+  for row, (label, figures) in enumerate(bars.items()):
+    if not all(map(math.isfinite, figures)):
+      continue
+    x, low, high = (_bar_x(min(max(f, 0.0), 1.0)) for f in figures)
+    top, middle = row * _ROW + 4, row * _ROW + _ROW / 2
+    colour = _COLOURS[0]
+    marks.append(
+      f'<rect x="{_NAMES}" y="{top}" width="{x - _NAMES:.1f}" '
+      f'height="{_ROW - 8}" fill="{colour}" fill-opacity=".55"/>'
+      f'<path class="interval" d="M{low:.1f} {middle}H{high:.1f}'
+      f'M{low:.1f} {middle - 3}v6M{high:.1f} {middle - 3}v6"/>'
+    )
+    marks.append(_bar_text(row, label, figures[0]))
+  return _bars(title, marks, len(bars))
+
+
+def stacked_chart(title: str, bars: Mapping[str, Mapping[str, float]]) -> str:
+  """Horizontal bars whose parts sum to at most 1: label -> part -> share."""
+  parts = list(dict.fromkeys(part for row in bars.values() for part in row))
+  marks = []
+  for row, (label, shares) in enumerate(bars.items()):
+    left = 0.0
+    for part, share in shares.items():
+      colour = _COLOURS[parts.index(part) % len(_COLOURS)]
+      x, end = _bar_x(left), _bar_x(left + share)
+      marks.append(
+        f'<rect x="{x:.1f}" y="{row * _ROW + 4}" width="{end - x:.1f}" '
+        f'height="{_ROW - 8}" fill="{colour}"/>'
+      )
+      left += share
+    marks.append(_bar_text(row, label, left))
+  return _bars(title, marks, len(bars), legend=parts)
+
+
+def _bar_x(value: float) -> float:
+  return _NAMES + value * (_WIDTH - 40 - _NAMES)
+
+
+def _bar_text(row: int, label: str, value: float) -> str:
+  y = row * _ROW + _ROW / 2 + 3.5
+  return (
+    f'<text x="{_NAMES - 6}" y="{y}" text-anchor="end">{html.escape(label)}'
+    f'</text><text x="{_WIDTH - 34}" y="{y}">{value:.3f}</text>'
+  )
+
+
+def _bars(title: str, marks, rows: int, legend: Sequence[str] = ()) -> str:
+  names = ''.join(
+    f'<span><i style="background:{_COLOURS[i % len(_COLOURS)]}"></i>'
+    f'{html.escape(name)}</span>'
+    for i, name in enumerate(legend)
+  )
+  below = f'<div class="legend">{names}</div>' if names else ''
+  return (
+    f'<figure><figcaption>{html.escape(title)}</figcaption>'
+    f'<svg viewBox="0 0 {_WIDTH} {max(rows, 1) * _ROW}" role="img" '
+    f'aria-label="{html.escape(title)}">{"".join(marks)}</svg>{below}</figure>'
   )
 
 

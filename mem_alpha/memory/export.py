@@ -48,11 +48,37 @@ def to_plain(memory: state.Memory, *, tokenizer: text.Tokenizer) -> dict:
     }
     for row, closed in state.versions(memory)
   ]
+  return _plain(
+    versions,
+    int(memory.next_entry),
+    complete_from=int(memory.complete_from),
+  )
+
+
+def of_entries(entries: Sequence[structs.Entry]) -> dict:
+  """The same for entries that are in no table of versions."""
+  versions = [
+    {
+      'kind': entry.kind.name.lower(),
+      'id': render.uid_to_text(entry.uid),
+      'text': entry.text,
+      'created': entry.created,
+      'updated': entry.updated,
+      'closed': None,
+    }
+    for entry in entries
+  ]
+  return _plain(versions, max((e.uid + 1 for e in entries), default=0))
+
+
+def _plain(
+  versions: list[dict], next_entry: int, *, complete_from: int = 0
+) -> dict:
   return {
     'format': FORMAT,
     'format_version': FORMAT_VERSION,
-    'next_id': render.uid_to_text(int(memory.next_entry)),
-    'complete_from': int(memory.complete_from),
+    'next_id': render.uid_to_text(next_entry),
+    'complete_from': complete_from,
     'versions': versions,
   }
 

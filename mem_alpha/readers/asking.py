@@ -11,6 +11,7 @@ nothing, has answered: with '', from nowhere. One that failed has not, and the
 ledger of the run counts it, once a question.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Sequence
@@ -67,7 +68,8 @@ class Asking:
           searches[at] = wanted[1]
         else:
           core = memories.cores[at[0]]
-          answers[at] = sources.answer(said, prompt.system, core, shown)
+          answer = sources.answer(said, prompt.system, core, shown)
+          answers[at] = dataclasses.replace(answer, calls=turn + 1)
       if not searches:
         break
       self._search(memories, found, searches)

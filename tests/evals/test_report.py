@@ -27,6 +27,17 @@ TRAJECTORY = [
   for chunk in range(3)
 ]
 
+LOST = {
+  'grpo': {
+    'misread': {'answers': 9, 'points': 0.25},
+    'not_stored': {'answers': 1, 'points': 0.05},
+  }
+}
+WRONG = [
+  dict(question=EVIL, answer='', gold=[f'gold {n}'], score=0.5, loss='misread')
+  for n in range(9)
+]
+
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
@@ -93,3 +104,39 @@ def test_an_empty_run_still_has_a_report(tmp_path):
   path = tmp_path / 'report.html'
   report.write(path, title='', table_rows={}, metrics=[], trajectory=[])
   assert 'None was recorded' in path.read_text()
+
+
+def test_what_an_evaluation_found_is_shown_and_escaped(tmp_path):
+  path = tmp_path / 'report.html'
+  estimate = dict(value=0.7, low=0.6, high=0.8)
+  gain = dict(value=0.2, low=0.1, high=0.3, left_out_instances=4)
+  even, unknown = gain | dict(low=-0.1), dict.fromkeys(gain)
+  report.write(
+    path,
+    title='t',
+    table_rows=ROWS,
+    metrics=[],
+    charts=(),
+    trajectory=None,
+    facts=dict(
+      intervals={EVIL: {'mean': estimate, 'memory_tokens': estimate}},
+      comparisons={'a_minus_b': gain, 'a_minus_c': even, 'a_minus_d': unknown},
+      losses=LOST,
+      costs={EVIL: {'reader_calls': 1234}},
+      lengths={'grpo': [(8.0, 0.5), (10.0, 0.4)]},
+    ),
+    predictions={'grpo': WRONG},
+  )
+  page = path.read_text(encoding='utf-8')
+  parser = _Balance()
+  parser.feed(page)
+  assert not parser.open and '<script' not in page
+  assert page.count('class="interval"') == 1
+  text = ''.join(parser.text)
+  assert 'grpo: 10 wrong answers' in text and 'misread: 9 answers' in text
+  assert 'gold 0' in text and 'gold 8' not in text
+  assert 'a minus b0.2000.1000.300better4' in text
+  assert 'a minus c0.200-0.1000.300nothing4' in text
+  assert 'a minus d----' in text and '1,234' in text
+  assert 'By length' in text and page.count('<polyline') == 1
+  assert 'Training, by step' not in text and 'One interaction' not in text

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from mem_alpha.evals import intervals
 from mem_alpha.evals import summary
 
 
@@ -57,7 +58,7 @@ def test_shares_of_nothing_are_nan():
 
 def test_the_interval_is_as_wide_as_theory_says():
   records = noisy(100, seed=0)
-  estimate = summary.interval(records, seed=1)
+  estimate = intervals.estimates(records, seed=1)['mean']
   levels = [r.scores['a'][0] for r in records]
   error = np.std(levels) / np.sqrt(len(levels))
   assert estimate.value == pytest.approx(np.mean(levels))
@@ -69,16 +70,18 @@ def test_the_interval_is_as_wide_as_theory_says():
 
 def test_more_questions_per_instance_do_not_narrow_the_interval():
   few, many = noisy(50, 0, per_instance=1), noisy(50, 0, per_instance=100)
-  few, many = (summary.interval(records, seed=0) for records in (few, many))
+  few, many = (
+    intervals.estimates(records, seed=0)['mean'] for records in (few, many)
+  )
   assert (few.low, few.high) == pytest.approx((many.low, many.high))
 
 
 def test_a_paired_difference_is_sharper_than_two_intervals():
   before, after = noisy(50, seed=0), noisy(50, seed=0, gain=0.03)
-  gain = summary.difference(after, before[::-1], seed=0)
+  gain = intervals.differences(after, before[::-1], seed=0)['mean']
   assert gain.value == pytest.approx(0.03)
   assert gain.low == pytest.approx(0.03) and gain.high == pytest.approx(0.03)
-  assert summary.interval(after, seed=0).low < np.mean(
+  assert intervals.estimates(after, seed=0)['mean'].low < np.mean(
     [r.scores['a'][0] for r in before]
   )
   assert str(gain) == '0.030 [0.030, 0.030]'
@@ -86,23 +89,25 @@ def test_a_paired_difference_is_sharper_than_two_intervals():
 
 def test_an_interval_depends_on_its_seed_alone():
   records = noisy(20, seed=0)
-  first, again = (summary.interval(records, seed=3) for _ in range(2))
-  assert first == again != summary.interval(records, seed=4)
+  first, again = (
+    intervals.estimates(records, seed=3)['mean'] for _ in range(2)
+  )
+  assert first == again != intervals.estimates(records, seed=4)['mean']
 
 
 def test_a_kind_in_one_instance_only_may_be_missing_from_a_resample():
   records = [record(i, {'a': [0.5]}) for i in range(9)]
   records.append(record(9, {'a': [0.5], 'rare': [0.5]}))
-  estimate = summary.interval(records, seed=0)
+  estimate = intervals.estimates(records, seed=0)['mean']
   assert (estimate.low, estimate.value, estimate.high) == (0.5, 0.5, 0.5)
 
 
 def test_unlike_systems_are_not_compared():
   one, two = [record(0, {'a': [1.0]})], [record(1, {'a': [1.0]})]
   with pytest.raises(ValueError, match='same instances'):
-    summary.difference(one, two, seed=0)
+    intervals.differences(one, two, seed=0)
   with pytest.raises(ValueError, match='different kinds'):
-    summary.difference(one, [record(0, {'b': [1.0]})], seed=0)
+    intervals.differences(one, [record(0, {'b': [1.0]})], seed=0)
   with pytest.raises(ValueError, match='no record'):
     summary.summarise([])
 

@@ -53,3 +53,27 @@ def test_ticks_are_few_and_round():
     ticks = svg._ticks(low, high)
     assert 2 <= len(ticks) <= 6
     assert low <= ticks[0] and ticks[-1] <= high * (1 + 1e-9)
+
+
+@hypothesis.given(
+  strategies.lists(
+    strategies.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=5
+  )
+)
+def test_any_bars_are_well_formed_and_inside_the_frame(figures):
+  bars = {f'<{n}>': figure for n, figure in enumerate(figures)}
+  for element in ElementTree.fromstring(svg.bar_chart('A & B', bars)).iter():
+    if element.tag.endswith('rect'):
+      left, width = float(element.get('x')), float(element.get('width'))
+      assert width >= 0 and left + width <= 360
+
+
+def test_stacked_parts_stand_end_to_end_and_share_their_colours():
+  chart = svg.stacked_chart('t', {'a': {'x': 0.2, 'y': 0.3}, 'b': {'y': 0.5}})
+  rects = [
+    e for e in ElementTree.fromstring(chart).iter() if e.tag.endswith('rect')
+  ]
+  (x, y, other) = rects
+  assert float(x.get('x')) + float(x.get('width')) == float(y.get('x'))
+  assert y.get('fill') == other.get('fill') != x.get('fill')
+  assert float(other.get('width')) > float(y.get('width'))

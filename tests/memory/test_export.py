@@ -80,6 +80,22 @@ def snapshot(memory, chunk, tokenizer):
   ]
 
 
+def test_entries_of_no_memory_can_be_imported_too():
+  """What baselines hold is written in the same format."""
+  entries = [
+    structs.Entry(SEMANTIC, uid, f'Mira lives in Oslo {uid}.', 0, 2, uid)
+    for uid in (0, 3)
+  ]
+  for some in (entries, []):
+    source = json.dumps(export.of_entries(some))
+    memory = export.from_json(
+      source, tokenizer=TOKENIZER, terms=text.Terms(), sizes=SIZES
+    )
+    assert json.loads(export.to_json(memory, tokenizer=TOKENIZER)) == (
+      json.loads(source)
+    )
+
+
 def test_an_imported_memory_goes_on_as_the_exported_one():
   terms = text.Terms()
   first = [

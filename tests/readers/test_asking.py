@@ -102,6 +102,7 @@ def test_an_agent_searches_again_and_must_answer_in_the_end():
   assert [p.user for p in prompts] == ['near', 'Bo', 'near', 'Bo', 'near']
   assert ['SEARCH: "' in p.system for p in prompts] == [True] * 4 + [False]
   assert found[1][0].sources == ((SEMANTIC, 0),)
+  assert [row[0].calls for row in found] == [3, 2]
 
 
 def test_without_rounds_a_search_is_an_answer():

@@ -15,6 +15,7 @@ from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.agent import writer as script
 from mem_alpha.data import synthetic
+from mem_alpha.evals import collect
 from mem_alpha.evals import credit
 from mem_alpha.evals import score
 from mem_alpha.memory import ops
@@ -99,7 +100,7 @@ def mean_score(evaluation):
 
 def test_perfect_writer_answers_everything(runner, conversations, tokenizer):
   perfect = written(tokenizer, script.PERFECT, None)
-  found = score.evaluate(runner, conversations, perfect, READER)
+  found = collect.evaluate(runner, conversations, perfect, READER)
   assert mean_score(found) > 0.97
   assert found.row['valid_calls'] == found.row['fidelity'] == 1
   slots = [
@@ -116,7 +117,7 @@ def test_without_a_memory_nothing_can_be_answered(
   runner, conversations, tokenizer
 ):
   nothing = saying(tokenizer, *[tools.DONE] * 5)
-  found = score.evaluate(runner, conversations, nothing, READER)
+  found = collect.evaluate(runner, conversations, nothing, READER)
   assert mean_score(found) == 0
   assert found.row['memory_tokens'] == 0
 
@@ -143,7 +144,7 @@ def test_deleting_or_swapping_memories_drops_every_score_to_the_floor(
     return LEXICAL(base.Memories(turn(memories.cores), search), queries)
 
   for reader, most in ((emptied, 0.0), (swapped, 0.03)):
-    found = score.evaluate(
+    found = collect.evaluate(
       runner, conversations, perfect, reading.Panel(reader)
     )
     assert mean_score(found) <= most
@@ -315,9 +316,9 @@ def test_row_of_an_instance_does_not_depend_on_its_neighbours(
   runner, conversations, tokenizer
 ):
   habits = written(tokenizer, script.IMPERFECT)
-  together = score.evaluate(runner, conversations, habits, READER)
+  together = collect.evaluate(runner, conversations, habits, READER)
   for i, instance in enumerate(conversations):
-    alone = score.evaluate(runner, [instance], habits, READER)
+    alone = collect.evaluate(runner, [instance], habits, READER)
     assert alone.records == [together.records[i]]
 
 

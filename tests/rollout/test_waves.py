@@ -10,6 +10,7 @@ from mem_alpha import build
 from mem_alpha import structs
 from mem_alpha.agent import writer as script
 from mem_alpha.data import synthetic
+from mem_alpha.evals import collect
 from mem_alpha.evals import score
 from mem_alpha.readers import lexical
 from mem_alpha.rewards import total
@@ -94,9 +95,9 @@ def test_waiting_for_a_batch_while_the_next_is_sampled_changes_nothing(
 ):
   small = make_runner(2)
   writer = written(script.IMPERFECT)
-  found = score.evaluate(small, conversations, writer, READER)
+  found = collect.evaluate(small, conversations, writer, READER)
   large = make_runner(BATCH)
-  assert found == score.evaluate(large, conversations, writer, READER)
+  assert found == collect.evaluate(large, conversations, writer, READER)
 
 
 def test_failed_answers_are_counted_and_left_out(
@@ -111,7 +112,7 @@ def test_failed_answers_are_counted_and_left_out(
     return [[lost, *row[1:]] if row else [] for row in found]
 
   panel = reading.Panel(flaky)
-  found = score.evaluate(runner, conversations, writer, panel)
+  found = collect.evaluate(runner, conversations, writer, panel)
   assert [record.excluded for record in found.records] == [1] * 5
   assert found.row['mean'] > 0.95
   lost = [p for p in found.predictions if p['score'] is None]

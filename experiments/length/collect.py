@@ -1,0 +1,96 @@
+"""The table and curve of length generalisation, from evaluated runs.
+
+python -m experiments.length.collect runs/s0 runs/s1 …
+"""
+
+import math
+import pathlib
+import sys
+
+from experiments import evaluations
+from experiments import published
+from experiments.length import run
+from mem_alpha.evals import svg
+
+BAR = 0.9  # share of the score at 1x that is kept at 16x
+
+
+def figures(workdirs: list[str]) -> list[dict]:
+  """One row per run, length and system, as in figures.csv."""
+  rows = []
+  for workdir in workdirs:
+    for times in run.TIMES:
+      summary = evaluations.load(workdir, run.name(times))
+      for system in run.SYSTEMS:
+        own = summary['intervals'][system]
+        costs = summary['costs'][system]
+        rows.append(
+          dict(run=summary['run'], seed=summary['seed'], times=times)
+          | dict(system=system, mean=own['mean']['value'])
+          | {key: own['mean'][key] for key in ('low', 'high')}
+          | dict(memory_tokens=own['memory_tokens']['value'])
+          | dict(read_tokens=costs['chunk_tokens'] / summary['test_instances'])
+          | dict(instances=summary['test_instances'], **summary['made'])
+        )
+  return rows
+
+
+def average(rows: list[dict], system: str, times: int, key: str) -> float:
+  own = [r[key] for r in rows if (r['system'], r['times']) == (system, times)]
+  return sum(own) / len(own)
+
+
+def readme(rows: list[dict]) -> str:
+  table = [
+    [system]
+    + [
+      f'{average(rows, system, t, "mean"):.3f} '
+      f'({average(rows, system, t, "memory_tokens"):.0f})'
+      for t in run.TIMES
+    ]
+    for system in run.SYSTEMS
+  ]
+  runs = dict.fromkeys(row['run'] for row in rows)
+  instances = {row['times']: row['instances'] for row in rows}
+  kept = []
+  for name in runs:
+    own = [r for r in rows if r['run'] == name]
+    short, long = (average(own, 'grpo', t, 'mean') for t in (1, 16))
+    kept.append(f'{name} {long / short:.3f}')
+  ratio = average(rows, 'grpo', 16, 'mean') / average(rows, 'grpo', 1, 'mean')
+  heads = [f'{t}x, {instances[t]} instances' for t in run.TIMES]
+  return (
+    '# Length generalisation, embedded tier\n\n'
+    f'Made by `collect.py` from {", ".join(runs)}, trained at 1x '
+    f'({run.TOKENS} tokens). Mean of the kinds of questions, averaged over '
+    'runs; in brackets memory tokens. Intervals of each run are in '
+    '`figures.csv`.\n\n'
+    f'{evaluations.markdown(["", *heads], table)}\n'
+    f'GRPO at 16x over GRPO at 1x: {ratio:.3f} ({", ".join(kept)}); bar {BAR}: '
+    f'{"met" if ratio >= BAR else "NOT met"}.\n\n'
+    '## Published, on other data and at another scale\n\n'
+    'Trained at 30k tokens at most, tested up to 474k (about 16 times).\n\n'
+    f'{published.table("table_2")}'
+  )
+
+
+def main(workdirs: list[str]) -> None:
+  if not workdirs:
+    sys.exit('Name the run directories that run.py evaluated.')
+  rows = figures(workdirs)
+  lines = {
+    system: [
+      (math.log2(t), average(rows, system, t, 'mean')) for t in run.TIMES
+    ]
+    for system in run.SYSTEMS
+  }
+  evaluations.write(
+    pathlib.Path(__file__).parent / 'results',
+    readme=readme(rows),
+    rows=rows,
+    length=svg.line_chart('Mean score by log2(times training length)', lines),
+  )
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
