@@ -326,7 +326,7 @@ def test_what_cannot_stand_in_one_table_is_one_sentence(whole, tmp_path):
   path.write_text(head + ''.join(rest) + first.replace('"data": ', '"data": 1'))
   assert 'another version of the data' in refused(one, tmp_path / 'b')
   value = json.loads(head)
-  value['settings']['tokenizer'] += 1
+  value['settings']['tokenizer'] += 'x'
   path.write_text(json.dumps(value) + '\n' + ''.join(lines[1:]))
   assert 'different tokenizers' in refused(one, tmp_path / 'b')
   path.write_text(head)
