@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import jax
 
+from mem_alpha import mesh
 from mem_alpha import text
 from mem_alpha.evals import score
 from mem_alpha.models import gguf
@@ -156,8 +157,14 @@ def helper(config, workdir: pathlib.Path) -> Iterator[base.Model]:
 
 
 def model(config, vocab: text.Tokenizer, workdir: pathlib.Path, name, **limits):
-  """A language model for other work than reading: `local` or `endpoint`."""
-  return _Models(config, vocab, workdir).make(name, None, **limits)
+  """A language model that writes: `local`, or `endpoint`, asked by process 0.
+
+  Its connections end with the process.
+  """
+  made = _Models(config, vocab, workdir).make(name, None, **limits)
+  if not base.overlaps(made):
+    return made
+  return lambda prompts: mesh.from_first(lambda: made(prompts))
 
 
 def rules(config) -> score.Rules:
