@@ -12,6 +12,7 @@ import sys
 from mem_alpha import provenance
 
 _MARK = '<!-- table: python -m experiments.bench_readers.results -->\n'
+_RUN = ('python', '-m', 'experiments.bench_readers.run')
 PATH = pathlib.Path(__file__).with_name('results.jsonl')
 
 
@@ -41,7 +42,7 @@ def add(
     runs=len(pairs),
     commit=made['commit'],
     machine=f'{made["machine"]}, {made["devices"]}',
-    command=shlex.join(['python', *sys.argv]),
+    command=shlex.join([*_RUN, *sys.argv[1:]]),
     **more,
   )
   print(json.dumps(line))
