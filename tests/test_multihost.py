@@ -44,8 +44,9 @@ def get_config(arg=None):
   config.grpo.steps, config.grpo.updates = {steps} - 10, 1
   config.grpo.instances, config.grpo.rollouts = 2, 4
   config.opt.warmup = 1
-  config.eval.batch = config.eval.validation = config.eval.test = 4
-  config.eval.every = 10
+  config.eval.batch = 8  # as many as rollouts: one shape, compiled once
+  config.eval.validation = config.eval.test = 4
+  config.eval.systems, config.eval.every = ('grpo',), 10
   config.checkpoint.every = config.checkpoint.warm_every = {steps}
   config.log.progress = False
   return config
