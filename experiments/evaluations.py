@@ -73,6 +73,13 @@ def load(workdir: str, name: str) -> dict:
   return summary | {'made': made, 'run': pathlib.Path(workdir).name}
 
 
+def collect(file: str, results: Callable[[list[str]], dict]) -> None:
+  """The main of a collect.py: run directories in, results/ beside it out."""
+  if len(sys.argv) < 2:
+    sys.exit('Name the run directories that run.py evaluated.')
+  write(pathlib.Path(file).parent / 'results', **results(sys.argv[1:]))
+
+
 def interval(figure: Mapping[str, float]) -> str:
   """A difference with its interval; bold where that excludes 0."""
   text = '{value:+.3f} [{low:+.3f}, {high:+.3f}]'.format_map(figure)

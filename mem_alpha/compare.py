@@ -50,7 +50,6 @@ def run(config, workdir: pathlib.Path) -> None:
     title='mem_alpha: ' + ', '.join(finished),
     table_rows=rows,
     metrics=(),
-    charts=(),
     trajectory=None,
     facts=facts,
     predictions={name: own.predictions for name, own in found.items()},

@@ -103,16 +103,6 @@ def reshape(x: jax.Array, shape, *axes: str | None) -> jax.Array:
   return jax.lax.reshape(x, shape, out_sharding=spec(*axes))
 
 
-def put_batch(batch):
-  """Puts a tree of host arrays on the devices, split by their first axis."""
-  return _put(batch, lambda x: ('fsdp',) if np.ndim(x) else ())
-
-
-def replicate(tree):
-  """Puts a tree of host arrays on every device."""
-  return _put(tree, lambda x: ())
-
-
 def gather(value) -> list:
   """A plain JSON value of each process, in their order; all must call."""
   if jax.process_count() == 1:
@@ -154,13 +144,14 @@ def placed(leaf) -> jax.ShapeDtypeStruct:
   return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _put(tree, axes_of):
+def put_batch(batch):
+  """Puts a tree of host arrays on the devices, split by their first axis."""
   mesh = jax.sharding.get_mesh()
   if mesh.empty:
-    return jax.tree.map(jax.numpy.asarray, tree)
+    return jax.tree.map(jax.numpy.asarray, batch)
 
   def put(x):
-    axes = axes_of(x)
+    axes = ('fsdp',) if np.ndim(x) else ()
     if axes and np.shape(x)[0] % mesh.shape['fsdp']:
       raise ValueError(
         f'a batch of {np.shape(x)[0]} rows cannot be split over '
@@ -175,4 +166,4 @@ def _put(tree, axes_of):
     x = np.asarray(x)  # each process hands over what its own devices hold
     return jax.make_array_from_callback(x.shape, sharding, lambda i: x[i])
 
-  return jax.tree.map(put, tree)
+  return jax.tree.map(put, batch)

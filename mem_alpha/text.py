@@ -134,13 +134,6 @@ class Tokenizer:
       )
     return ids
 
-  def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-    """`encode` of each text, in parallel."""
-    encodings = self._plain.encode_batch_fast(
-      [_clean(text) for text in texts], add_special_tokens=False
-    )
-    return [encoding.ids for encoding in encodings]
-
   def encode_markup(self, text: str) -> list[int]:
     """Ids of a prompt template, in which special tokens are recognised."""
     return self._markup.encode(text, add_special_tokens=False).ids

@@ -2,10 +2,8 @@
 
 import json
 
-import jax
 import pytest
 
-from configs import embedded
 from mem_alpha import build_baselines
 from mem_alpha import build_systems
 from mem_alpha import checkpoint
@@ -15,6 +13,7 @@ from mem_alpha import structs
 from mem_alpha.agent import tools
 from mem_alpha.rollout import asked
 from mem_alpha.rollout import writers
+from tests import tiny
 
 INSTANCES, CHUNKS = 5, 3
 EVERY = (*build_systems.SYSTEMS, *build_baselines.NAMES)
@@ -27,20 +26,10 @@ INSERT = tools.render_call(
 )
 
 
-class Killed(BaseException):
-  """What a SIGKILL looks like from inside: nothing catches it."""
-
-
 def small_config(*systems, name='t'):
-  config = embedded.get_config()
+  config = tiny.config()
   config.data.chunks = CHUNKS
-  counts = dict(changes=1, classes=1, topics=1, small_talk=3)
-  config.data.synthetic.update(counts)
-  config.tokenizer.vocab_size, config.tokenizer.instances = 640, 20
-  config.model.num_layers, config.model.width = 1, 16
-  config.memory.tokens = config.memory.terms = 256
-  config.memory.rows = 32
-  config.prompt.tokens, config.sampling.max_new_tokens = 192, 32
+  config.sampling.max_new_tokens = 32
   config.eval.batch, config.eval.test = 2, INSTANCES
   config.eval.systems, config.eval.name = systems, name
   config.baselines.context_tokens = config.baselines.verbatim_tokens = 64
@@ -50,8 +39,7 @@ def small_config(*systems, name='t'):
 
 @pytest.fixture(autouse=True)
 def one_device():
-  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
-  with jax.set_mesh(mesh):
+  with tiny.one_device():
     yield
 
 
@@ -67,8 +55,7 @@ def snapshots(workdir):
 def whole(tmp_path_factory):
   """A run directory that every system was evaluated in."""
   workdir = tmp_path_factory.mktemp('whole')
-  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
-  with jax.set_mesh(mesh):
+  with tiny.one_device():
     snapshots(workdir)
     evaluate.run(small_config(*EVERY), workdir)
   return workdir
@@ -146,12 +133,12 @@ def test_killed_at_any_chunk_it_ends_with_the_same_bits(
   def counted(self, prompts, contexts, chunk):
     calls.append([c.instance.instance_id for c in contexts if c])
     if len(calls) == dies:
-      raise Killed
+      raise tiny.Killed
     return made(self, prompts, contexts, chunk)
 
   monkeypatch.setattr(writers.Sampled, '__call__', counted)
   dies = call
-  with pytest.raises(Killed):
+  with pytest.raises(tiny.Killed):
     evaluate.run(small_config(*systems), tmp_path)
   before, dies = len(calls) - 1, 0
   evaluate.run(small_config(*systems), tmp_path)

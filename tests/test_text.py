@@ -37,12 +37,6 @@ def test_text_survives_and_never_becomes_a_special_token(string):
   assert all(0 <= i < TOKENIZER.vocab_size for i in ids)
 
 
-@hypothesis.given(st.lists(STRINGS, max_size=5))
-def test_batch_equals_one_by_one(strings):
-  singly = [TOKENIZER.encode(string) for string in strings]
-  assert TOKENIZER.encode_batch(strings) == singly
-
-
 def test_markup_recognises_special_tokens():
   ids = TOKENIZER.encode_markup('<|im_start|>Mira<|im_end|>')
   assert ids[0] == TOKENIZER.token_id('<|im_start|>')
@@ -90,7 +84,6 @@ def test_no_text_becomes_a_control_token_whatever_the_file_calls_it(string):
   tokenizer = plain_released()
   ids = tokenizer.encode(string)
   assert max(ids, default=0) < 256
-  assert tokenizer.encode_batch([string]) == [ids]
   assert tokenizer.encode_exactly(string) == ids
   for token in CONTROLS:
     assert tokenizer.encode_markup(token) == [tokenizer.token_id(token)]

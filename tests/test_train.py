@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from configs import embedded
 from mem_alpha import build
 from mem_alpha import build_data
 from mem_alpha import build_model
@@ -24,6 +23,7 @@ from mem_alpha.data import schema
 from mem_alpha.grpo import update
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
+from tests import tiny
 
 SYSTEMS = {
   'no_memory',
@@ -36,46 +36,27 @@ SYSTEMS = {
 STEPS = 8  # 2 copying, 1 keeping all, 3 imitating, 2 of GRPO
 
 
-class Killed(BaseException):
-  """What a SIGKILL looks like from inside: nothing catches it."""
-
-
 def small_config():
-  config = embedded.get_config()
-  config.data.chunks = 3
-  counts = dict(changes=1, classes=1, topics=1, small_talk=3)
-  config.data.synthetic.update(counts)
-  config.tokenizer.vocab_size = 640
-  config.tokenizer.instances = 20
-  config.model.num_layers, config.model.width = 1, 16
-  config.memory.tokens = config.memory.terms = 256
-  config.memory.rows = 32
-  config.prompt.tokens, config.sampling.max_new_tokens = 192, 64
+  config = tiny.config()
   config.warm.copy_steps, config.warm.keep_steps = 2, 1
   config.warm.steps, config.warm.copies, config.warm.instances = 3, 40, 8
   config.warm.copy_sentences = 1
-  config.batch.rows, config.batch.targets = 4, 64
   config.grpo.steps, config.grpo.instances, config.grpo.rollouts = 2, 2, 2
-  config.opt.warmup = 1
-  config.eval.batch = config.eval.validation = config.eval.test = 4
   config.eval.every = 1
   config.checkpoint.every = config.checkpoint.warm_every = 2
-  config.log.progress = False
   return config
 
 
 @pytest.fixture(autouse=True)
 def one_device():
-  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
-  with jax.set_mesh(mesh):
+  with tiny.one_device():
     yield
 
 
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('unbroken')
-  mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), devices=jax.devices()[:1])
-  with jax.set_mesh(mesh):
+  with tiny.one_device():
     train.run(small_config(), workdir)
   return workdir
 
@@ -142,7 +123,7 @@ def _dies(monkeypatch, where, name, call):
   def deadly(*args, **kwargs):
     calls[0] += 1
     if calls[0] == call:
-      raise Killed
+      raise tiny.Killed
     return real(*args, **kwargs)
 
   monkeypatch.setattr(where, name, deadly)
@@ -168,7 +149,7 @@ def test_a_killed_run_ends_with_the_same_bits(
 ):
   with monkeypatch.context() as patch:
     _dies(patch, where, name, call)
-    with pytest.raises(Killed):
+    with pytest.raises(tiny.Killed):
       train.run(small_config(), tmp_path)
   train.run(small_config(), tmp_path)
   assert results(tmp_path) == results(unbroken)

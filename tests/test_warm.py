@@ -4,22 +4,16 @@ import json
 
 import pytest
 
-from configs import embedded
 from mem_alpha import evaluate
 from mem_alpha import warm
 from mem_alpha.rollout import record
+from tests import tiny
 
 
 def small_config():
-  config = embedded.get_config()
-  config.data.chunks = 3
-  counts = dict(changes=1, classes=1, topics=1, small_talk=3)
-  config.data.synthetic.update(counts)
-  config.tokenizer.vocab_size, config.tokenizer.instances = 640, 20
-  config.model.num_layers, config.model.width = 1, 16
-  config.warm.copy_steps = config.warm.keep_steps = 0
+  config = tiny.config()
   config.warm.steps, config.warm.instances = 1, 6
-  config.eval.batch = 4
+  config.sampling.max_new_tokens = 128  # no recorded turn is too long
   return config
 
 

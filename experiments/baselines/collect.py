@@ -3,20 +3,12 @@
 python -m experiments.baselines.collect runs/s0 runs/s1 …
 """
 
-import pathlib
-import sys
-
 from experiments import evaluations
 from experiments import published
 from experiments.baselines import run
+from mem_alpha.data import synthetic
 from mem_alpha.evals import svg
 
-KINDS = (
-  'accurate_retrieval',
-  'conflict_resolution',
-  'long_range',
-  'test_time_learning',
-)
 LOSSES = ('not_in_text', 'not_stored', 'not_retrieved', 'misread')
 
 
@@ -29,7 +21,7 @@ def figures(found: list[dict]) -> list[dict]:
       gain = summary['comparisons'].get(f'grpo_minus_{system}', {})
       rows.append(
         dict(run=summary['run'], seed=summary['seed'], system=system)
-        | {kind: summary[system][kind] for kind in KINDS}
+        | {kind: summary[system][kind] for kind in synthetic.KINDS}
         | dict(mean=figure['value'], low=figure['low'], high=figure['high'])
         | {
           key: summary[system][key] for key in ('memory_tokens', 'valid_calls')
@@ -44,19 +36,26 @@ def figures(found: list[dict]) -> list[dict]:
 
 def averages(rows: list[dict]) -> dict[str, dict[str, float]]:
   """Per system, the mean over runs of every figure."""
-  names = (*KINDS, 'mean', 'memory_tokens', *(f'lost_{n}' for n in LOSSES))
+  names = (
+    *synthetic.KINDS,
+    'mean',
+    'memory_tokens',
+    *(f'lost_{n}' for n in LOSSES),
+  )
   found = {}
   for system in run.SYSTEMS:
     own = [row for row in rows if row['system'] == system]
     found[system] = {n: sum(r[n] for r in own) / len(own) for n in names}
-    three = [found[system][kind] for kind in KINDS if kind != 'long_range']
+    three = [
+      found[system][kind] for kind in synthetic.KINDS if kind != 'long_range'
+    ]
     found[system]['without_long_range'] = sum(three) / len(three)
   return found
 
 
 def readme(found: list[dict], rows: list[dict]) -> str:
   means = averages(rows)
-  names = (*KINDS, 'mean', 'without_long_range', 'memory_tokens')
+  names = (*synthetic.KINDS, 'mean', 'without_long_range', 'memory_tokens')
   scores = [
     [system]
     + [f'{m[n]:.1f}' if n == 'memory_tokens' else f'{m[n]:.3f}' for n in names]
@@ -95,9 +94,7 @@ def readme(found: list[dict], rows: list[dict]) -> str:
   )
 
 
-def main(workdirs: list[str]) -> None:
-  if not workdirs:
-    sys.exit('Name the run directories that run.py evaluated.')
+def results(workdirs: list[str]) -> dict:
   found = [evaluations.load(workdir, run.NAME) for workdir in workdirs]
   rows = figures(found)
   bars = {
@@ -107,13 +104,9 @@ def main(workdirs: list[str]) -> None:
     )
     for system in run.SYSTEMS
   }
-  evaluations.write(
-    pathlib.Path(__file__).parent / 'results',
-    readme=readme(found, rows),
-    rows=rows,
-    baselines=svg.bar_chart('Mean score; lines: mean interval of a run', bars),
-  )
+  chart = svg.bar_chart('Mean score; lines: mean interval of a run', bars)
+  return {'readme': readme(found, rows), 'rows': rows, 'baselines': chart}
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  evaluations.collect(__file__, results)

@@ -4,16 +4,12 @@ python -m experiments.baselines.run runs/s0 runs/s1 [-- --config.NAME=VALUE …]
 """
 
 from experiments import evaluations
+from mem_alpha import build_baselines
 
 NAME = 'baselines'
 SYSTEMS = (
   'no_memory',
-  'full_context',
-  'rag_top2',
-  'rag_topk',
-  'verbatim',
-  'overwrite',
-  'state',
+  *build_baselines.NAMES,
   'scripted',
   'perfect',
   'warm_start',

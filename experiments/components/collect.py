@@ -3,18 +3,10 @@
 python -m experiments.components.collect runs/s0 runs/s1 …
 """
 
-import pathlib
-import sys
-
 from experiments import evaluations
 from experiments.components import run
+from mem_alpha.data import synthetic
 
-KINDS = (
-  'accurate_retrieval',
-  'conflict_resolution',
-  'long_range',
-  'test_time_learning',
-)
 NAMES = ('all_parts', *(f'no_{part}' for part in run.PARTS))
 
 
@@ -29,7 +21,7 @@ def figures(workdirs: list[str]) -> list[dict]:
         rows.append(
           dict(run=summary['run'], seed=summary['seed'], parts=name)
           | dict(system=system)
-          | {kind: summary[system][kind] for kind in KINDS}
+          | {kind: summary[system][kind] for kind in synthetic.KINDS}
           | dict(mean=figure['value'], low=figure['low'], high=figure['high'])
           | dict(memory_tokens=summary[system]['memory_tokens'])
           # Null where nothing was called.
@@ -40,7 +32,7 @@ def figures(workdirs: list[str]) -> list[dict]:
 
 
 def readme(rows: list[dict]) -> str:
-  names = (*KINDS, 'mean', 'memory_tokens', 'valid_calls')
+  names = (*synthetic.KINDS, 'mean', 'memory_tokens', 'valid_calls')
   table = []
   for system in run.SYSTEMS:
     for name in NAMES:
@@ -58,13 +50,10 @@ def readme(rows: list[dict]) -> str:
   )
 
 
-def main(workdirs: list[str]) -> None:
-  if not workdirs:
-    sys.exit('Name the run directories that run.py evaluated.')
+def results(workdirs: list[str]) -> dict:
   rows = figures(workdirs)
-  results = pathlib.Path(__file__).parent / 'results'
-  evaluations.write(results, readme=readme(rows), rows=rows)
+  return {'readme': readme(rows), 'rows': rows}
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  evaluations.collect(__file__, results)

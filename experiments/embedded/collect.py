@@ -13,15 +13,11 @@ import json
 import pathlib
 import sys
 
+from mem_alpha.data import synthetic
+
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / 'results'
-KINDS = (
-  'accurate_retrieval',
-  'test_time_learning',
-  'long_range',
-  'conflict_resolution',
-)
-COLUMNS = (*KINDS, 'mean', 'valid_calls', 'fidelity', 'memory_tokens')
+COLUMNS = (*synthetic.KINDS, 'mean', 'valid_calls', 'fidelity', 'memory_tokens')
 
 
 def checks(summary: dict) -> dict[str, bool]:
@@ -37,7 +33,7 @@ def checks(summary: dict) -> dict[str, bool]:
     'warm >= 90 % of scripted': warm['mean'] >= 0.9 * scripted['mean'],
     'warm valid calls >= 0.95': warm['valid_calls'] >= 0.95,
     'no kind falls by more than 0.03': all(
-      grpo[kind] >= warm[kind] - 0.03 for kind in KINDS
+      grpo[kind] >= warm[kind] - 0.03 for kind in synthetic.KINDS
     ),
     'scripted <= 1.5 x perfect tokens': (
       perfect['memory_tokens']

@@ -4,8 +4,6 @@ python -m experiments.length.collect runs/s0 runs/s1 …
 """
 
 import math
-import pathlib
-import sys
 
 from experiments import evaluations
 from experiments import published
@@ -74,9 +72,7 @@ def readme(rows: list[dict]) -> str:
   )
 
 
-def main(workdirs: list[str]) -> None:
-  if not workdirs:
-    sys.exit('Name the run directories that run.py evaluated.')
+def results(workdirs: list[str]) -> dict:
   rows = figures(workdirs)
   lines = {
     system: [
@@ -84,13 +80,9 @@ def main(workdirs: list[str]) -> None:
     ]
     for system in run.SYSTEMS
   }
-  evaluations.write(
-    pathlib.Path(__file__).parent / 'results',
-    readme=readme(rows),
-    rows=rows,
-    length=svg.line_chart('Mean score by log2(times training length)', lines),
-  )
+  chart = svg.line_chart('Mean score by log2(times training length)', lines)
+  return {'readme': readme(rows), 'rows': rows, 'length': chart}
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  evaluations.collect(__file__, results)

@@ -23,7 +23,6 @@ from mem_alpha.baselines import plain
 from mem_alpha.evals import kept as kept_lib
 from mem_alpha.readers import base as reader_base
 
-STYLES = ('overwrite', 'state')
 _EMPTY = 'No previous memory'
 
 # (what is carried, next chunk) of several instances -> what is carried on

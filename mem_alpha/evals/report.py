@@ -73,24 +73,23 @@ def write(
   table_rows: Mapping[str, Mapping[str, float]],
   metrics: Sequence[Mapping[str, float]],
   trajectory: Sequence[Mapping[str, object]] | None,
-  charts: Sequence[tuple[str, Mapping[str, str]]] = CHARTS,
   facts: Mapping[str, Mapping] = {},
   predictions: Mapping[str, Sequence[Mapping[str, object]]] = {},
 ) -> None:
   """Writes the report; `facts` are those of results.py, `predictions` by
   system those of collect.py.
 
-  Without charts, or with None for `trajectory`, their sections are left out.
+  Without metrics, or with None for `trajectory`, their sections are left out.
   An item of `trajectory` is {'chunk': int, 'text': str, 'response': str,
   'calls': [{'call': str, 'status': str}], 'memory': [str]}.
   """
   heading = html.escape(title)
   figures = [
     svg.line_chart(name, {k: _points(metrics, v) for k, v in lines.items()})
-    for name, lines in charts
+    for name, lines in CHARTS
   ]
   curves = f'<div class="charts">{"".join(figures)}</div>'
-  curves = f'<h2>Training, by step</h2>{curves}' if charts else ''
+  curves = f'<h2>Training, by step</h2>{curves}' if metrics else ''
   files.write_text(
     path,
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

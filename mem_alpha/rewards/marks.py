@@ -45,11 +45,10 @@ class Marker:
       row: list[float | None] = []
       for q, (question, answer) in enumerate(zip(asked, said, strict=True)):
         mark = None
-        if answer.failed:
-          pass
-        elif question.metric == scores_lib.JUDGE:
+        judged = question.metric == scores_lib.JUDGE
+        if judged and not answer.failed:
           waiting.append((m, q))
-        else:
+        elif not answer.failed:
           mark = scores_lib.score(
             question.metric,
             answer.text,

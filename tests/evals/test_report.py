@@ -116,7 +116,6 @@ def test_what_an_evaluation_found_is_shown_and_escaped(tmp_path):
     title='t',
     table_rows=ROWS,
     metrics=[],
-    charts=(),
     trajectory=None,
     facts=dict(
       intervals={EVIL: {'mean': estimate, 'memory_tokens': estimate}},

@@ -192,7 +192,7 @@ def test_on_shards_splits_a_batch_and_nothing_without_a_mesh():
   assert run(memory_B, extra_B).tolist() == [0, 1, 2, 3]
   with jax.set_mesh(mesh.make(2, 2, devices=jax.devices()[:4])):
     placed_B = mesh.put_batch(jax.device_get(memory_B))
-    out_B = run(placed_B, mesh.replicate(extra_B))
+    out_B = run(placed_B, mesh.place(jax.numpy.asarray(extra_B), None))
     assert out_B.sharding.spec == jax.P('fsdp')
     assert out_B.tolist() == [0, 1, 2, 3]
   assert seen == [4, 2]

@@ -18,14 +18,11 @@ import pytest
 from mem_alpha import text
 from mem_alpha.memory import state
 from mem_alpha.memory import store
+from tests import tiny
 
 TOKENIZER = text.train_bpe(['Mira lives in Oslo.'] * 3, vocab_size=300)
 TERMS = text.Terms()
 CHANGES = ('_write', '_put', '_remove')
-
-
-class Killed(BaseException):
-  """The process ends here: nothing of `store` may catch it."""
 
 
 def memory(mark):
@@ -101,10 +98,10 @@ def place(tmp_path, watch):
 
   def stop(n, name, args):
     if name == '_put' and args[1] == 'LATEST':
-      raise Killed
+      raise tiny.Killed
 
   watch(stop)
-  with pytest.raises(Killed):
+  with pytest.raises(tiny.Killed):
     save(5, url)
   watch(None)
   assert len(list(url.iterdir())) == 4
@@ -127,10 +124,10 @@ def test_a_kill_at_any_write_or_removal_leaves_whole_versions(
         if name == '_remove':  # half of its files are gone already
           for file in sorted((url / args[1]).rglob('*'))[::2]:
             file.unlink() if file.is_file() else None
-        raise Killed
+        raise tiny.Killed
 
     watch(kill)
-    with pytest.raises(Killed):
+    with pytest.raises(tiny.Killed):
       save(3, url)
     watch(None)
     whole = {2: 2, 3: 3} if stop > latest else {1: 1, 2: 2}
@@ -146,11 +143,11 @@ def test_a_kill_at_any_write_or_removal_leaves_whole_versions(
 def test_killed_saves_never_push_out_good_versions(place, watch):
   def stop(n, name, args):
     if name == '_put' and args[1] == 'LATEST':
-      raise Killed
+      raise tiny.Killed
 
   for _ in range(3):
     watch(stop)
-    with pytest.raises(Killed):
+    with pytest.raises(tiny.Killed):
       save(7, place)
     watch(None)
     assert listed(place) == {1: 1, 2: 2}
