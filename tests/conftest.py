@@ -48,6 +48,12 @@ def pytest_unconfigure(config):
   os.close(config.stash[_STDERR])
 
 
+def pytest_collection_modifyitems(items):
+  # The longest first: at the end one core would wait for them.
+  longest = ('test_multihost.py', 'test_train.py')
+  items.sort(key=lambda item: item.path.name not in longest)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
   """Ends the process, with all tracebacks, where a test does not end.

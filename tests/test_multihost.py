@@ -33,7 +33,6 @@ def get_config(arg=None):
   config.data.chunks = 2
   config.data.synthetic.small_talk = 1
   config.warm.steps, config.warm.instances = 10, 8
-  config.batch.length = 256
   config.grpo.steps, config.grpo.updates = {steps} - 10, 1
   config.grpo.instances, config.grpo.rollouts = 2, 4
   config.eval.batch = 8  # as many as rollouts: one shape, compiled once

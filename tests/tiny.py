@@ -24,7 +24,7 @@ def config():
   c.memory.rows = 32
   c.prompt.tokens, c.sampling.max_new_tokens = 192, 64
   c.warm.copy_steps = c.warm.keep_steps = 0
-  c.batch.rows, c.batch.targets = 4, 64
+  c.batch.rows, c.batch.length, c.batch.targets = 4, 256, 64
   c.opt.warmup = 1
   c.eval.batch = c.eval.validation = c.eval.test = 4
   c.log.progress = False

@@ -178,12 +178,12 @@ ALWAYS = {
 @pytest.mark.parametrize('size', SIZES)
 def test_a_dictionary_says_the_same(size):
   full = set() if size == 'large' else {STATUS.FULL}
-  check_all(SIZES[size], LIMITS, examples=240, wanted=ALWAYS | full)
+  check_all(SIZES[size], LIMITS, examples=180, wanted=ALWAYS | full)
 
 
 def test_a_dictionary_that_forgets_nothing_says_the_same():
   wanted = ALWAYS | {STATUS.FULL}
-  check_all(SIZES['small'], KEEPING, examples=120, wanted=wanted)
+  check_all(SIZES['small'], KEEPING, examples=90, wanted=wanted)
 
 
 def sequence(turns):

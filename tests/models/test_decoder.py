@@ -192,14 +192,16 @@ def _everything(cfg):
   segment_BT = valid_BT.astype(np.int32)
 
   @jax.jit
-  def loss(params):
-    logp_BT, entropy_BT = _log_probs(cfg, params, tokens_BT, segment_BT)
-    return (logp_BT + entropy_BT).mean()
+  @functools.partial(jax.value_and_grad, has_aux=True)
+  def run(params):
+    x_BTD = decoder.forward(cfg, params, tokens_BT, segment_BT)
+    logp_BT, entropy_BT = decoder.target_log_probs(
+      cfg, params, x_BTD[:, :-1], tokens_BT[:, 1:]
+    )
+    scores = decoder.logits(cfg, params, x_BTD)
+    return (logp_BT + entropy_BT).mean(), scores
 
-  value, grads = jax.block_until_ready(jax.value_and_grad(loss)(params))
-  x_BTD = _forward(cfg, params, tokens_BT, segment_BT)
-  scores = jax.jit(decoder.logits, static_argnums=0)(cfg, params, x_BTD)
-  return jax.device_get((value, grads, scores))
+  return jax.device_get(run(params))
 
 
 def _assert_close(got, want, *, atol):
