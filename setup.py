@@ -7,6 +7,7 @@ still moves (flax, optax, orbax, tensorstore), and version 1 of the others.
 import setuptools
 
 JAX = '>=0.10.2,<0.12'
+HUB = 'datasets>=4,<6'
 
 setuptools.setup(
   name='mem_alpha',
@@ -53,8 +54,9 @@ setuptools.setup(
     # The peers of experiments/bench_memory.
     'bench': ['bm25s>=0.2.14,<0.3', 'rank_bm25==0.2.2'],
     # Fetches raw data that is missing (--config.data.hub=True).
-    'hub': ['datasets>=4,<6'],
+    'hub': [HUB],
     'test': [
+      HUB,
       'bpe-openai>=0.1.4,<0.2',
       'json-repair>=0.51,<0.59',
       'pytest>=8,<10',

@@ -230,6 +230,11 @@ def get_config(arg: str | None = None) -> config_dict.ConfigDict:
   c.baselines.writer = 'extract'  # who writes them: extract, local, endpoint
   c.baselines.temperature = 0.1  # of a model that writes them
 
+  c.export = config_dict.ConfigDict()  # --mode=export
+  c.export.system = 'grpo'  # grpo (the best snapshot) or warm_start
+  c.export.directory = config_dict.placeholder(str)  # None: hf in the workdir
+  c.export.dtype = 'bfloat16'  # of the weights: bfloat16, float16 or float32
+
   c.checkpoint = config_dict.ConfigDict()
   c.checkpoint.every = 10  # GRPO steps between checkpoints
   c.checkpoint.warm_every = 100  # the same, during the warm start

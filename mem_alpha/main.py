@@ -1,10 +1,10 @@
 """python -m mem_alpha.main --config=configs/embedded.py --workdir=runs/x.
 
 --mode=train (default) trains, or continues, and ends with the result table;
-evaluate makes that again, or another; compare puts several in one; plan says
-whether a run fits a machine; prepare builds data sets (configs/data/). Any knob
-of configs/base.py can be set, as in --config.grpo.steps=20. --verbosity=1 shows
-where an error arose.
+evaluate makes that again, or another; compare puts several in one; export makes
+a Hugging Face directory; plan says whether a run fits a machine; prepare builds
+data sets (configs/data/). Any knob of configs/base.py can be set, as in
+--config.grpo.steps=20. --verbosity=1 shows where an error arose.
 """
 
 import os
@@ -28,6 +28,7 @@ from ml_collections import config_flags
 from mem_alpha import build
 from mem_alpha import compare
 from mem_alpha import evaluate
+from mem_alpha import export
 from mem_alpha import mesh
 from mem_alpha import plan
 from mem_alpha import prepare
@@ -37,6 +38,7 @@ _RUN = {
   'train': train.run,
   'evaluate': evaluate.run,
   'compare': compare.run,
+  'export': export.run,
   'prepare': prepare.run,
 }
 _CONFIG = config_flags.DEFINE_config_file(

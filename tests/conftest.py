@@ -17,6 +17,11 @@ os.environ.setdefault('NPROC', '16')
 # Shapes are tiny, so compiling takes the time: half of it is optimisation, as
 # in jax's own tests, which leave it out too. 0 compiles as a run does.
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+# And half of the rest is these emitters, which runs keep: XLA's older ones
+# compile small programs faster.
+os.environ['XLA_FLAGS'] = (
+  f'--xla_cpu_use_fusion_emitters=false {os.environ.get("XLA_FLAGS", "")}'
+)
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

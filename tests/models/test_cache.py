@@ -38,6 +38,7 @@ _decode = jax.jit(cache.decode_step, static_argnums=0)
 _prefill = jax.jit(cache.prefill, static_argnums=0)
 _forward = jax.jit(decoder.forward, static_argnums=0)
 _read_prefix = jax.jit(cache.read_prefix, static_argnums=0)
+_insert = jax.jit(cache.insert)
 
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
@@ -73,7 +74,7 @@ def _states(cfg, params, tokens_BT, *, steps, prefix=None, filler=7, room=0):
   read = _prefill(cfg, params, prefix, prompt_BT, LENGTHS)
   slots = cache.empty(cfg, slots=B, capacity=width + steps + room)
   order_B = np.array([2, 0, 3, 1])  # the slot of each prompt
-  slots = cache.insert(slots, read, order_B)
+  slots = _insert(slots, read, order_B)
   states = [np.asarray(read.x_BD)]
   for t in range(steps):
     token_B = np.zeros(B, np.int32)
@@ -129,12 +130,10 @@ def test_insert_replaces_a_slot_and_leaves_the_others(cfg):
   params = _params(cfg)
   read = _prefill(cfg, params, None, _tokens()[:, :5], LENGTHS)
   other = _prefill(cfg, params, None, _tokens(seed=2)[:, :5], LENGTHS)
-  slots = cache.insert(
-    cache.empty(cfg, slots=B, capacity=8), read, np.arange(B)
-  )
+  slots = _insert(cache.empty(cfg, slots=B, capacity=8), read, np.arange(B))
   nowhere = B + 3
   where_B = np.array([nowhere, 2, nowhere, nowhere])
-  after = jax.jit(cache.insert)(slots, other, where_B)
+  after = _insert(slots, other, where_B)
   for old, new, fresh in zip(
     slots.k_BKSH + slots.v_BKSH,
     after.k_BKSH + after.v_BKSH,
@@ -149,9 +148,7 @@ def test_insert_replaces_a_slot_and_leaves_the_others(cfg):
 def test_a_token_without_room_is_not_kept(cfg):
   params = _params(cfg)
   read = _prefill(cfg, params, None, _tokens()[:, :5], LENGTHS)
-  slots = cache.insert(
-    cache.empty(cfg, slots=B, capacity=5), read, np.arange(B)
-  )
+  slots = _insert(cache.empty(cfg, slots=B, capacity=5), read, np.arange(B))
   _, after = _decode(cfg, params, None, np.zeros(B, np.int32), slots)
   np.testing.assert_array_equal(after.k_BKSH[0][0], slots.k_BKSH[0][0])
 

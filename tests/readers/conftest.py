@@ -52,6 +52,9 @@ class Server:
 
     class Handler(http.server.BaseHTTPRequestHandler):
       protocol_version = 'HTTP/1.1'
+      # The body follows the headers at once: TCP would hold it back until they
+      # are acknowledged, which takes 40 ms.
+      disable_nagle_algorithm = True
 
       def do_POST(self):  # noqa: N802 (the name that http.server calls)
         size = int(self.headers['Content-Length'])
