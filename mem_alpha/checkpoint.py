@@ -297,6 +297,11 @@ def _check_types(path, header, like):
       )
 
 
+def compile_sums(state) -> None:
+  """Compiles what saving such a state needs on the devices."""
+  _array_sums.trace(jax.tree.leaves(state)).lower().compile()
+
+
 def _checksums(state) -> dict[str, list]:
   """Type and checksum of each leaf by its path, such as 'params/embed'."""
   named = jax.tree.leaves_with_path(state)

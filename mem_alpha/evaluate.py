@@ -85,7 +85,12 @@ class Parts:
 
   def agent(self, params, *, greedy: bool, key=None) -> episode.Writer:
     """The model as a writer; greedy decoding draws nothing from the key."""
-    write = writers.Sampled(
+    return self.timer.wrap(
+      'sample', self.sampled(params, greedy=greedy, key=key)
+    )
+
+  def sampled(self, params, *, greedy: bool, key=None) -> writers.Sampled:
+    return writers.Sampled(
       self.cfg,
       self.policy(params),
       jax.random.key(0) if key is None else key,
@@ -93,7 +98,6 @@ class Parts:
       sizes=build.sampling_sizes(self.config),
       prefix=self.spec.parts.prefix,
     )
-    return self.timer.wrap('sample', write)
 
   def script(self, calls: writers.Script, name: str) -> episode.Writer:
     seed = f'{self.config.seed}/{name}'

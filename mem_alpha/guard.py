@@ -4,10 +4,11 @@ import contextlib
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
+from absl import logging
 
 from mem_alpha import mesh
 
@@ -70,3 +71,29 @@ def keep_batch(directory: pathlib.Path, step: int, parts: Sequence) -> str:
       name = f'step_{step:08d}_{number:03d}.npz'
       np.savez_compressed(directory / name, **vars(part))
   return f'{directory}/step_{step:08d}_*.npz'
+
+
+def not_finite(
+  directory: pathlib.Path,
+  step: int,
+  parts: Sequence,
+  figures: Mapping[str, float],
+  mode: str,
+) -> dict[str, float]:
+  """Keeps the batch of such an update; then stops the run, or goes on.
+
+  Returns the figures that are numbers, if `mode` is to skip the batch.
+  """
+  where = keep_batch(directory, step, parts)
+  bad = [name for name, value in figures.items() if not np.isfinite(value)]
+  message = (
+    f'step {step} is not finite ({", ".join(bad)}); its batch is in {where}, '
+    'and parameters are as before'
+  )
+  if mode == 'stop':
+    raise NotFiniteError(
+      f'{message}: look at it, or go on without such batches with '
+      '--config.guard.non_finite=skip.'
+    )
+  logging.warning('%s.', message)
+  return {name: x for name, x in figures.items() if name not in bad}

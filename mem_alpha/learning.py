@@ -12,14 +12,42 @@ def of_turns(grpo, turns, rewards, rng) -> np.ndarray:
   `grpo` is that section of the config. `rng` shuffles in the control that
   destroys the credit, and is None elsewhere.
   """
-  adv_B = advantage.of_turns(
+  adv_B = _relative(
+    grpo,
     np.nan_to_num(rewards.total_B).astype(np.float32),
     rewards.usable_B.astype(np.float32),
+    _index(grpo, turns),
+  )
+  return _shuffled(adv_B, rng)
+
+
+def compile_advantages(grpo, chunks: int) -> None:
+  """Compiles what steps with up to so many chunks per instance need."""
+  size = grpo.instances * grpo.rollouts
+  while True:
+    zero_B = np.zeros(size, np.int64)
+    index = dict(instance_B=zero_B, rollout_B=zero_B, chunk_B=zero_B)
+    weight_B = np.zeros(size, np.float32)
+    _relative(grpo, weight_B, weight_B, index)
+    if size >= grpo.instances * grpo.rollouts * chunks:
+      break
+    size *= 2
+
+
+def _relative(grpo, reward_B, weight_B, index) -> np.ndarray:
+  """Filled up with turns of no weight: few shapes, however many turns."""
+  size = grpo.instances * grpo.rollouts
+  while size < len(reward_B):
+    size *= 2
+  room = (0, size - len(reward_B))
+  adv_B = advantage.of_turns(
+    np.pad(reward_B, room),
+    np.pad(weight_B, room),
     by=grpo.group,
     std=grpo.std,
-    **_index(grpo, turns),
+    **{name: np.pad(x, room) for name, x in index.items()},
   )
-  return _shuffled(np.asarray(adv_B), rng)
+  return np.asarray(adv_B)[: len(reward_B)]
 
 
 def of_tokens(grpo, turns, adv_B, credits, rng) -> list[np.ndarray]:

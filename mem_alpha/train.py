@@ -1,6 +1,6 @@
 """Training, from an empty work directory to the result table.
 
-1. Tokenizer and model: trained here, or loaded.
+1. Tokenizer and model: trained here, or loaded. Programs are compiled.
 2. Warm start: supervised steps on copying, on a writer that keeps everything,
    and on the imperfect scripted writer, which is what the agent starts from.
 3. GRPO: draw instances, roll out, reward, one or more policy updates.
@@ -39,6 +39,7 @@ from mem_alpha import guard
 from mem_alpha import learning
 from mem_alpha import mesh
 from mem_alpha import metrics as metrics_lib
+from mem_alpha import rehearsal
 from mem_alpha import turns as turns_lib
 from mem_alpha import warm
 from mem_alpha import workdir as workdir_lib
@@ -60,16 +61,20 @@ def run(config, workdir: pathlib.Path) -> None:
   checkpoints = workdir / 'checkpoints'
   with (
     guard.Preemption() as preemption,
+    contextlib.closing(rehearsal.Compilations()) as compiled,
     contextlib.closing(evaluate.Parts(config, workdir)) as parts,
     checkpoint.Store(checkpoints, keep=config.checkpoint.keep) as store,
   ):
     trainer = _Trainer(parts, store, began, preemption)
     try:
+      trainer.rehearse()
+      before = compiled.count
       trainer.warm_start()
       trainer.grpo()
       store.wait()
       with preemption.interruptible():
         evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
+      compiled.report(before)
     except guard.Preempted:
       trainer.save_now()
       store.wait()
@@ -122,6 +127,19 @@ class _Trainer:
       disable=not self.config.log.progress or jax.process_index() != 0,
       dynamic_ncols=True,
     )
+
+  def rehearse(self) -> None:
+    """Compiles what is to come; a run that has ended needs little of it."""
+    if self.step == self.steps:
+      return
+    rehearsal.compile_all(
+      self.parts,
+      self.state,
+      self.frozen,
+      warm_tx=self.warm_tx,
+      grpo_tx=self.grpo_tx,
+    )
+    self.timer.pop()  # no part of the first step
 
   @property
   def seconds(self) -> float:
@@ -326,29 +344,13 @@ class _Trainer:
     figures['padding'] = 1 - filled
     figures = {name: float(value) for name, value in figures.items()}
     finite = figures.pop('finite')
+    mode = self.config.guard.non_finite
     if not finite:
-      figures = self._not_finite(parts, figures)
-    if self.config.guard.non_finite == 'skip':  # else no run goes past one
+      folder = self.parts.workdir / 'not_finite'
+      figures = guard.not_finite(folder, self.step + 1, parts, figures, mode)
+    if mode == 'skip':  # else no run goes past one
       figures['skipped'] = 1 - finite
     return figures
-
-  def _not_finite(self, parts, figures) -> dict[str, float]:
-    """Keeps the batch; then stops the run, or goes on as configured."""
-    where = guard.keep_batch(
-      self.parts.workdir / 'not_finite', self.step + 1, parts
-    )
-    bad = [name for name, value in figures.items() if not np.isfinite(value)]
-    message = (
-      f'step {self.step + 1} is not finite ({", ".join(bad)}); its batch is in '
-      f'{where}, and parameters are as before'
-    )
-    if self.config.guard.non_finite == 'stop':
-      raise guard.NotFiniteError(
-        f'{message}: look at it, or go on without such batches with '
-        '--config.guard.non_finite=skip.'
-      )
-    logging.warning('%s.', message)
-    return {name: x for name, x in figures.items() if name not in bad}
 
   def _validate(self) -> dict[str, float]:
     config, parts = self.config, self.parts
@@ -376,6 +378,7 @@ class _Trainer:
 
   def save_now(self):
     """Saves what there is, unless it is saved already or half recorded."""
+    self.store.wait()  # for one that is under way
     if self.step == self.recorded > (self.store.latest or 0):
       self._save()
 

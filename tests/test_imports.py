@@ -11,8 +11,8 @@ PACKAGE = ROOT / 'mem_alpha'
 
 # A module imports only to its right (design, section 4).
 ORDER = (
-  'main train warm plan export evaluate compare prepare learning build_data '
-  'build_systems build build_model build_baselines build_panel '
+  'main train warm rehearsal plan export evaluate compare prepare learning '
+  'build_data build_systems build build_model build_baselines build_panel '
   'api turns baselines evals rollout rewards readers grpo data agent models '
   'memory text workdir checkpoint optimizer metrics guard cost mesh files '
   'provenance structs'

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 
 import jax
@@ -21,7 +22,6 @@ from mem_alpha import text
 from mem_alpha import train
 from mem_alpha.data import schema
 from mem_alpha.grpo import update
-from mem_alpha.rollout import episode
 from mem_alpha.rollout import sampler
 from tests import tiny
 
@@ -307,14 +307,14 @@ def test_shuffled_advantages_and_groups_are_reachable(tmp_path):
   assert len(metrics.read(tmp_path / 'metrics.jsonl')) == STEPS + 1
 
 
-def test_shapes_never_change_while_a_run_goes_on(tmp_path):
-  # The runs before have compiled what this one needs: nothing is new.
+def test_all_is_compiled_before_the_first_step(tmp_path, capsys):
+  jax.clear_caches()  # what the runs before have compiled
   train.run(small_config(), tmp_path)
-  sizes = update._add._cache_size()
-  runner = evaluate.Parts(small_config(), tmp_path).runner(4)
-  assert isinstance(runner, episode.Runner)
-  train.run(small_config(), tmp_path / 'again')
-  assert update._add._cache_size() == sizes
+  said = capsys.readouterr().out.splitlines()[-1]
+  before, later = re.findall(
+    r'(\d+) programs were compiled .*, (\d+) later', said
+  )[0]
+  assert int(before) > 20 and int(later) == 0
 
 
 def test_a_run_trains_on_prepared_files(tmp_path):

@@ -4,7 +4,9 @@
    response token predicts it; only those reach the vocabulary.
 2. Log-probabilities are taken at the sampler's temperature.
 3. Micro-batches are worked through one after the other; every figure is
-   divided by the counts of all of them, so gradients simply add up.
+   divided by the counts of all of them, so gradients simply add up. The loop
+   is the host's: how many a step fills varies, and `lax.scan` would compile
+   for each number of them, or compute empty ones.
 4. One optax update. If the loss or the gradient is not finite, parameters and
    optimiser stay as they were, and the metric `finite` is 0.
 
@@ -117,6 +119,18 @@ def traced(params, opt_state, part, *, cfg, spec, tx, frozen=None) -> dict:
     update=_add.trace(params, sums, part, total, frozen, **static),
     optimizer=_apply.trace(params, opt_state, *sums, tx=tx),
   )
+
+
+def compile_step(
+  params, opt_state, part, *, cfg, spec, tx, frozen=None
+) -> None:
+  """Compiles what `step` runs on such a micro-batch, and updates nothing."""
+  total = losses.Totals(np.float32(0), np.float32(0))
+  static = dict(cfg=cfg, spec=spec)
+  frozen = dict(frozen or {})
+  sums = _zeros(params, part, total, frozen, **static)
+  _add.trace(params, sums, part, total, frozen, **static).lower().compile()
+  _apply.trace(params, opt_state, *sums, tx=tx).lower().compile()
 
 
 def gradients(

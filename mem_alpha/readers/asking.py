@@ -11,7 +11,6 @@ nothing, has answered: with '', from nowhere. One that failed has not, and the
 ledger of the run counts it, once a question.
 """
 
-import dataclasses
 import functools
 import re
 from collections.abc import Sequence
@@ -68,8 +67,9 @@ class Asking:
           searches[at] = wanted[1]
         else:
           core = memories.cores[at[0]]
-          answer = sources.answer(said, prompt.system, core, shown)
-          answers[at] = dataclasses.replace(answer, calls=turn + 1)
+          answers[at] = sources.answer(
+            said, prompt.system, core, shown, calls=turn + 1
+          )
       if not searches:
         break
       self._search(memories, found, searches)
@@ -92,11 +92,12 @@ class Asking:
 
 
 class _Sources:
-  """Where answers come from; texts are prepared once, sources shared."""
+  """Where answers come from; texts are prepared once, equal answers shared."""
 
   def __init__(self):
     self._words = functools.cache(_words)
     self._lower = functools.cache(str.lower)
+    self._answer = functools.cache(structs.Answer)
     self._all = {}
 
   def answer(
@@ -105,24 +106,26 @@ class _Sources:
     system: str,
     core: str,
     shown: Sequence[structs.Entry],
+    *,
+    calls: int,
   ) -> structs.Answer:
     """The answer in a completion; `system` is the turn that shows the rest."""
     if completion.failed:
-      return structs.Answer('', failed=completion.failed)
+      return self._answer('', (), completion.failed, calls)
     text = completion.text.strip()
     if text.lower().strip('. ') in ('', base.UNKNOWN):
-      return structs.Answer('')
+      return self._answer('', (), '', calls)
     said, lower = self._words(text), self._lower(system)
     # One look at all that is shown spares most answers a search in each part.
     if said.strip() and all(word in lower for word in said.split()):
       parts = [e for e in shown if said in self._words(e.text)]
       in_core = said in self._words(core)
       if parts or in_core:
-        return structs.Answer(text, _sources(parts, in_core))
-    key = (*map(id, shown), bool(core))
-    if key not in self._all:  # `shown` is kept, so that its ids stay its own
+        return self._answer(text, _sources(parts, in_core), '', calls)
+    key = (id(shown), bool(core))
+    if key not in self._all:  # `shown` is kept, so that its id stays its own
       self._all[key] = shown, _sources(shown, bool(core))
-    return structs.Answer(text, self._all[key][1])
+    return self._answer(text, self._all[key][1], '', calls)
 
 
 def _sources(entries, in_core: bool) -> tuple[tuple[structs.Kind, int], ...]:

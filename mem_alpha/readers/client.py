@@ -23,12 +23,13 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import queue
 import random
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import aiohttp
 import yarl
@@ -42,6 +43,7 @@ from mem_alpha.readers import protocol
 _MAX_BYTES = 1 << 20  # of a response; an answer has a few hundred
 _MAX_AFTER = 600.0  # seconds; a longer Retry-After is no use to a run
 _LAST = 5.0  # seconds that a closing client waits for what is under way
+_BLOCK = 500  # requests that are looked up in the cache at a time
 _LEAST_KEY = 8  # characters; a shorter key is no secret
 
 
@@ -94,7 +96,7 @@ class Client:
     ledger.when_stopped(self._stop)
 
   def ask(
-    self, path: str, requests: Sequence[Mapping[str, object]]
+    self, path: str, requests: Iterable[Mapping[str, object]]
   ) -> Iterator[base.Completion]:
     """One completion per request, in their order, each as soon as it is there.
 
@@ -102,14 +104,20 @@ class Client:
     """
     if self._stopped:
       raise self._stopped
-    keys = [cache_lib.key({'path': path, **body}) for body in requests]
-    known = self.cache.get(list(dict.fromkeys(keys)))
-    missing = {k: b for k, b in zip(keys, requests) if k not in known}
+    keys, found, missing = [], {}, {}
+    completion = functools.cache(base.Completion)
+    requests = iter(requests)
+    # Block by block: bodies of what is known need not be held all at once.
+    while bodies := list(itertools.islice(requests, _BLOCK)):
+      block = [cache_lib.key({'path': path, **body}) for body in bodies]
+      for key, text in self.cache.get(block).items():
+        found[key] = completion(text)
+      missing |= {k: b for k, b in zip(block, bodies) if k not in found}
+      keys += block
     arrived = queue.SimpleQueue()  # (key, finished task)
     if missing:
       send = functools.partial(self._send, path, missing, arrived)
       self._running_loop().call_soon_threadsafe(send)
-    found = {k: base.Completion(text) for k, text in known.items()}
     return _in_order(keys, found, arrived)
 
   def close(self) -> None:

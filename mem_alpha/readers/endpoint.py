@@ -18,5 +18,5 @@ class Endpoint:
   def __call__(
     self, prompts: Sequence[base.Prompt]
   ) -> Iterator[base.Completion]:
-    requests = [self.spec.request(prompt) for prompt in prompts]
+    requests = map(self.spec.request, prompts)
     return self.client.ask(self.spec.path, requests)

@@ -39,6 +39,7 @@ _SEARCH_HINT = (
 _KINDS = (structs.Kind.SEMANTIC, structs.Kind.EPISODIC)
 _ORDER = operator.attrgetter('order')
 _CORE = 'core_memory: '
+_MOST = 1 << 10  # memories that are remembered as they were shown
 _HEADERS = '\nsemantic_memory:\nepisodic_memory:'  # if there are both
 
 
@@ -51,6 +52,9 @@ class Layout:
   order: str = 'insertion'  # of the shown entries, or by rank
   markup: int = 0  # tokens of the limit that turns and headers take
   question_tokens: int | None = None  # limit of the question
+  _seen: dict = dataclasses.field(
+    default_factory=dict, init=False, repr=False, compare=False
+  )
 
   def __post_init__(self):
     if self.order not in ORDERS:
@@ -87,16 +91,22 @@ class Layout:
     asked = self._tokens(question)
     core = self._cut(_line(core), room - asked - self._tokens(_CORE))
     room -= asked + self._tokens(_CORE) + self._tokens(core)
+    # All questions about a small memory find all of it, and fit beside it.
+    ordered = self._ordered(found)
+    key = (lead, core, *map(id, ordered))
+    seen = self._seen.get(key)
+    if seen and seen.tokens + asked <= limit:
+      return base.Prompt(seen.system, question), seen.shown
     costs = self._costs(found)
     kept = self._first(costs, found, room)
     while True:
-      shown = [e for e, keep in zip(found, kept) if keep]
-      if self.order == 'insertion':
-        shown.sort(key=_ORDER)
-      lines = tuple([(e.kind, _line(e.text)) for e in shown])
-      system = _system(lead, core, lines)
-      over = _whole(self.count, system) + self._tokens(question) - limit
+      shown = self._ordered([e for e, keep in zip(found, kept) if keep])
+      system = _system(lead, core, shown)
+      tokens = _whole(self.count, system)
+      over = tokens + self._tokens(question) - limit
       if over <= 0:
+        if len(shown) == len(ordered):
+          self._keep(key, _Seen(system, tokens, shown))
         return base.Prompt(system, question), shown
       # The parts together cost more than one by one: give up some more.
       if shown:
@@ -107,6 +117,16 @@ class Layout:
         question = self._shorter(question, over)
       else:
         raise ValueError(f'{self.tokens} tokens hold no prompt at all.')
+
+  def _ordered(self, entries) -> list[structs.Entry]:
+    if self.order == 'insertion':
+      return sorted(entries, key=_ORDER)
+    return list(entries)
+
+  def _keep(self, key, seen: '_Seen') -> None:
+    if len(self._seen) >= _MOST:
+      self._seen.clear()
+    self._seen[key] = seen
 
   def _tokens(self, text: str) -> int:
     return _count(self.count, text)
@@ -154,6 +174,15 @@ class Layout:
     return ' '.join(words[:low])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+  """A memory that was shown whole; keeps its entries, whose ids are the key."""
+
+  system: str
+  tokens: int
+  shown: list[structs.Entry]
+
+
 def _by_rank(found: Sequence[structs.Entry]) -> list[int]:
   """Places of all kinds together: the best of each, the second of each, …"""
   ranked, ranks = [], collections.Counter()
@@ -163,15 +192,12 @@ def _by_rank(found: Sequence[structs.Entry]) -> list[int]:
   return [place for *_, place in sorted(ranked)]
 
 
-@functools.lru_cache(1 << 10)  # all questions of a small memory have the same
-def _system(
-  lead: str, core: str, shown: tuple[tuple[structs.Kind, str], ...]
-) -> str:
+def _system(lead: str, core: str, shown: Sequence[structs.Entry]) -> str:
   lines = [lead]
   if core:
     lines.append(f'{_CORE}{core}')
   for kind in _KINDS:
-    texts = [text for its_kind, text in shown if its_kind == kind]
+    texts = [_line(entry.text) for entry in shown if entry.kind == kind]
     if texts:
       lines.append(f'{kind.name.lower()}_memory:')
       lines += [f'{i + 1}. {text}' for i, text in enumerate(texts)]

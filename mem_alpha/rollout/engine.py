@@ -118,6 +118,20 @@ class Engine:
       self._collect(np.asarray(live_B), jax.device_get(samples), owner, out)
     return out
 
+  def compile(self) -> None:
+    """Compiles everything that a call may need; no slot gets a prompt."""
+    seed_B2 = np.zeros((self.slots, 2), np.uint32)
+    for width in self.widths:
+      self._insert(_Block(width, [], []), [], {}, seed_B2)
+    self.state, _ = sampler.decode(
+      self.cfg,
+      self.params,
+      self.prefix,
+      self.state,
+      0,
+      sampling=self.sampling,
+    )
+
   def _blocks(self, prompts) -> list[_Block]:
     """Distinct prompts in blocks of one width, rows that ask for them."""
     rows: dict[tuple[int, ...], collections.deque[int]] = {}

@@ -241,7 +241,8 @@ def test_remat_changes_no_gradient():
   grad = jax.jit(jax.grad(loss), static_argnums=1)
   want = grad(params, 'none')
   for remat in ('dots', 'full'):
-    _assert_close(grad(params, remat), want, atol=1e-5)
+    for a, b in zip(*map(jax.tree.leaves, (grad(params, remat), want))):
+      np.testing.assert_allclose(a, b, atol=4e-6 * np.abs(b).max())
 
 
 def test_remat_keeps_what_its_policy_says():
