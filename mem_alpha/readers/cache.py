@@ -1,51 +1,27 @@
 """Answers that were paid for, on disk, by the hash of what was asked.
 
-One SQLite file. The key is the SHA-256 of the request (model, prompt and
-parameters; neither address nor credentials); the value is the reply's text.
+One SQLite file. The key is the SHA-256 of the request (protocol.Spec.key:
+model, prompt and parameters, neither address nor credentials); the value is the
+reply's text.
 Every answer is committed before it is used, so a killed run pays for no answer
 twice. The file also counts the requests of each run, for its budget.
 """
 
 import contextlib
-import functools
-import hashlib
-import json
 import os
 import pathlib
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mem_alpha.readers import base
 
-_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
-_LONG = 256  # characters
 _BLOCK = 500  # keys per query; SQLite allows 999 parameters
 _SCHEMA = (
   'CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, text TEXT NOT NULL'
   ') WITHOUT ROWID',
   'CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, requests INTEGER)',
 )
-
-
-def key(request: Mapping[str, object]) -> bytes:
-  """The hash of a request; equal for equal values in any order of keys."""
-  return hashlib.sha256(_encode(_short(request)).encode()).digest()
-
-
-def _short(value):
-  """The value with its long texts replaced by their hashes."""
-  if isinstance(value, str):
-    # No request holds an object in place of a text, so this one is distinct.
-    return value if len(value) < _LONG else {'sha256': _digest(value)}
-  if isinstance(value, dict):
-    return {k: _short(v) for k, v in value.items()}
-  return [_short(v) for v in value] if isinstance(value, list) else value
-
-
-@functools.lru_cache(1 << 10)  # questions about one memory share its text
-def _digest(text: str) -> str:
-  return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
 
 
 class Cache:

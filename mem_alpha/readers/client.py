@@ -23,13 +23,12 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
-import itertools
 import os
 import queue
 import random
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import aiohttp
 import yarl
@@ -43,7 +42,6 @@ from mem_alpha.readers import protocol
 _MAX_BYTES = 1 << 20  # of a response; an answer has a few hundred
 _MAX_AFTER = 600.0  # seconds; a longer Retry-After is no use to a run
 _LAST = 5.0  # seconds that a closing client waits for what is under way
-_BLOCK = 500  # requests that are looked up in the cache at a time
 _LEAST_KEY = 8  # characters; a shorter key is no secret
 
 
@@ -96,24 +94,26 @@ class Client:
     ledger.when_stopped(self._stop)
 
   def ask(
-    self, path: str, requests: Iterable[Mapping[str, object]]
+    self,
+    path: str,
+    keys: Sequence[bytes],
+    body_of: Callable[[int], Mapping[str, object]],
   ) -> Iterator[base.Completion]:
-    """One completion per request, in their order, each as soon as it is there.
+    """One completion per key, in their order, each as soon as it is there.
 
-    All are sent at once. Called from any thread.
+    A key stands for all of a request (protocol.Spec.key); `body_of` makes the
+    body of the one at a place, if it must be sent. All are sent at once. Called
+    from any thread.
     """
     if self._stopped:
       raise self._stopped
-    keys, found, missing = [], {}, {}
     completion = functools.cache(base.Completion)
-    requests = iter(requests)
-    # Block by block: bodies of what is known need not be held all at once.
-    while bodies := list(itertools.islice(requests, _BLOCK)):
-      block = [cache_lib.key({'path': path, **body}) for body in bodies]
-      for key, text in self.cache.get(block).items():
-        found[key] = completion(text)
-      missing |= {k: b for k, b in zip(block, bodies) if k not in found}
-      keys += block
+    known = self.cache.get(list(dict.fromkeys(keys)))
+    found = {key: completion(text) for key, text in known.items()}
+    missing = {}
+    for place, key in enumerate(keys):
+      if key not in found and key not in missing:
+        missing[key] = body_of(place)
     arrived = queue.SimpleQueue()  # (key, finished task)
     if missing:
       send = functools.partial(self._send, path, missing, arrived)

@@ -18,5 +18,8 @@ class Endpoint:
   def __call__(
     self, prompts: Sequence[base.Prompt]
   ) -> Iterator[base.Completion]:
-    requests = map(self.spec.request, prompts)
-    return self.client.ask(self.spec.path, requests)
+    return self.client.ask(
+      self.spec.path,
+      [self.spec.key(prompt) for prompt in prompts],
+      lambda place: self.spec.request(prompts[place]),
+    )

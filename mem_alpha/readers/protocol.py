@@ -24,6 +24,7 @@ import dataclasses
 import datetime
 import email.utils
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 
@@ -78,6 +79,30 @@ class Spec:
     messages = [('system', system), ('user', user)]
     body['messages'] = [dict(role=r, content=text) for r, text in messages]
     return body
+
+  def key(self, prompt: base.Prompt) -> bytes:
+    """The SHA-256 of path and body, by which an answer is kept."""
+    key = _of_settings(self).copy()
+    key.update(_digest(prompt.system))  # of one length, so nothing is mistaken
+    key.update(_bytes(prompt.user))
+    return key.digest()
+
+
+@functools.lru_cache
+def _of_settings(spec: Spec):
+  """What all requests of such settings have in common, as a hash to go on."""
+  body = spec.request(base.Prompt('', ''))
+  text = json.dumps({'path': spec.path, **body}, sort_keys=True)
+  return hashlib.sha256(hashlib.sha256(text.encode()).digest())
+
+
+@functools.lru_cache(1 << 10)  # questions about one memory share its text
+def _digest(text: str) -> bytes:
+  return hashlib.sha256(_bytes(text)).digest()
+
+
+def _bytes(text: str) -> bytes:
+  return text.encode('utf-8', 'surrogatepass')
 
 
 @dataclasses.dataclass(frozen=True)

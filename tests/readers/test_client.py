@@ -8,13 +8,11 @@ import time
 import pytest
 
 from mem_alpha.readers import base
-from mem_alpha.readers import cache as cache_lib
-
-PATH = '/chat/completions'
+from tests.readers import sending
 
 
 def ask(client, *questions):
-  found = client.ask(PATH, [{'q': question} for question in questions])
+  found = sending.send(client, [{'q': question} for question in questions])
   return [c.text or f'FAILED {c.failed}' for c in found]
 
 
@@ -95,11 +93,11 @@ def test_what_does_not_pass_fails_with_a_reason(
   headers = {'Retry_After': rest.pop()} if len(rest) > 1 else {}
   server.behaviours = [server.status(code, *rest, **headers)]
   client = connect()
-  (completion,) = client.ask(PATH, [{'q': 'a'}])
+  (completion,) = sending.send(client, [{'q': 'a'}])
   assert completion.text == ''
   assert re.search(reason, completion.failed)
   assert len(server.requests) == requests
-  assert client.cache.get([cache_lib.key({'path': PATH, 'q': 'a'})]) == {}
+  assert client.cache.get([sending.key({'q': 'a'})]) == {}
 
 
 def test_retry_after_holds_back_all_requests(server, connect):
@@ -143,7 +141,7 @@ def test_a_run_that_stops_sends_nothing_more(server, connect):
   server.behaviours = [server.status(400)]
   client = connect(failure_limit=0.2, concurrency=4)
   with pytest.raises(base.ReaderError, match='Of 11 .*, 11 failed.*HTTP 400'):
-    for completion in client.ask(PATH, [{'q': str(i)} for i in range(100)]):
+    for completion in sending.send(client, [{'q': str(i)} for i in range(100)]):
       client.ledger.record(completion.failed)
   with pytest.raises(base.ReaderError, match='11 failed'):
     ask(client, 'another')  # nor does anybody else
@@ -159,7 +157,7 @@ def test_completions_come_one_by_one(server, connect):
     say(handler)
 
   server.behaviours.append(wait)  # the first is answered at once
-  found = connect(concurrency=1).ask(PATH, [{'q': 'a'}, {'q': 'b'}])
+  found = sending.send(connect(concurrency=1), [{'q': 'a'}, {'q': 'b'}])
   assert next(found).text == 'Oslo'
   release.set()
   assert [c.text for c in found] == ['Rome']
@@ -174,17 +172,17 @@ def test_a_judge_of_a_wrong_name_stops_the_run_at_once(server, connect):
   server.behaviours = [by_model]
   client = connect(concurrency=1)
   reader = [{'model': 'm', 'q': str(i)} for i in range(3)]
-  assert all(c.text for c in client.ask(PATH, reader))
+  assert all(c.text for c in sending.send(client, reader))
   with pytest.raises(base.ReaderError, match="as model 'typo'.*judge.model"):
-    list(client.ask(PATH, [{'model': 'typo', 'q': 'a'}]))
+    list(sending.send(client, [{'model': 'typo', 'q': 'a'}]))
   assert len(server.requests) == 4
 
 
 def test_an_empty_answer_is_an_answer(server, connect):
   server.behaviours = [server.say('')]
   client = connect()
-  assert list(client.ask(PATH, [{'q': 'a'}])) == [base.Completion('')]
-  assert list(client.ask(PATH, [{'q': 'a'}])) == [base.Completion('')]
+  assert list(sending.send(client, [{'q': 'a'}])) == [base.Completion('')]
+  assert list(sending.send(client, [{'q': 'a'}])) == [base.Completion('')]
   assert len(server.requests) == 1
 
 
@@ -257,6 +255,6 @@ def test_the_budget_holds_over_restarts(server, connect):
 def test_a_server_that_is_not_there_costs_nothing(server, connect):
   server.stop()
   client = connect(max_requests=1, attempts=3)
-  (failed,) = client.ask(PATH, [{'q': 'a'}])
+  (failed,) = sending.send(client, [{'q': 'a'}])
   assert 'Connect' in failed.failed
   assert client.cache.spend(0) == 0

@@ -1,5 +1,6 @@
 """Requests and responses as values."""
 
+import dataclasses
 import datetime
 import email.utils
 
@@ -101,3 +102,28 @@ def test_retry_after_as_a_date():
   later = email.utils.format_datetime(now + datetime.timedelta(seconds=60))
   assert 55 < protocol.retry_after(later) <= 60
   assert protocol.retry_after('Wed, 21 Oct 2015 07:28:00 GMT') == 0
+
+
+def test_keys_depend_on_all_of_a_request_and_on_nothing_else():
+  spec = protocol.Spec('m', 9)
+  others = [
+    dataclasses.replace(spec, **change)
+    for change in (
+      dict(model='n'),
+      dict(max_tokens=8),
+      dict(temperature=0.5),
+      dict(api='completions'),
+      dict(thinking=True),
+      dict(thinking=False),
+    )
+  ]
+  prompts = [PROMPT, base.Prompt('', ''), base.Prompt('a', 'bc')]
+  prompts += [
+    base.Prompt('ab', 'c'),
+    base.Prompt('abc', ''),
+    base.Prompt('\ud800', 'é'),
+  ]
+  keys = [s.key(prompt) for s in (spec, *others) for prompt in prompts]
+  assert len(set(keys)) == len(keys) == 42
+  again = protocol.Spec('m', 9).key(base.Prompt('a', 'bc'))
+  assert again == spec.key(prompts[2])

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from mem_alpha.readers import client as client_lib
+from tests.readers import sending
 
-PATH = '/chat/completions'
 KEY = 'sk-' + 'K' * 150
 
 
 def ask(client, *questions):
-  found = client.ask(PATH, [{'q': question} for question in questions])
+  found = sending.send(client, [{'q': question} for question in questions])
   return [c.text or f'FAILED {c.failed}' for c in found]
 
 
@@ -22,7 +22,7 @@ def test_the_key_goes_into_a_header_and_nowhere_else(
   echo = b'{"error": {"message": "your key sk-very-secret is fine, you not"}}'
   server.behaviours = [server.status(400, echo)]
   client = connect(key=key)
-  (completion,) = client.ask(PATH, [{'q': 'a'}])
+  (completion,) = sending.send(client, [{'q': 'a'}])
   assert '[key]' in completion.failed and key not in completion.failed
   _, headers, body = server.requests[0]
   assert headers['Authorization'] == f'Bearer {key}'
@@ -42,7 +42,7 @@ def test_no_part_of_a_key_is_in_a_message(server, connect, before, escaped):
   said = said.replace('K', '\\u004b') if escaped else said
   for body in (said, said[:-1]):  # and as no JSON
     server.behaviours = [server.status(400, body.encode())]
-    (completion,) = connect(key=KEY).ask(PATH, [{'q': body}])
+    (completion,) = sending.send(connect(key=KEY), [{'q': body}])
     assert completion.failed.startswith('HTTP 400')
     assert 'K' not in completion.failed
 
@@ -75,8 +75,8 @@ def test_the_environment_names_a_proxy_and_netrc_no_key(
   path, headers, _ = server.requests[0]
   assert path.startswith('http://models.example/v1')  # as a proxy is asked
   assert 'Authorization' not in headers
-  (failed,) = connect(url='http://inside.example/v1', attempts=1).ask(
-    PATH, [{'q': 'b'}]
+  (failed,) = sending.send(
+    connect(url='http://inside.example/v1', attempts=1), [{'q': 'b'}]
   )
   assert failed.failed and len(server.requests) == 1
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-PATH = '/chat/completions'
+from tests.readers import sending
 
 
 def waits(connect, monkeypatch, question, **limits):
@@ -15,7 +15,7 @@ def waits(connect, monkeypatch, question, **limits):
     found.append(seconds)
 
   monkeypatch.setattr(client, '_sleep', note)
-  (completion,) = client.ask(PATH, [{'q': question}])
+  (completion,) = sending.send(client, [{'q': question}])
   assert completion.failed.startswith('HTTP 500')
   return found
 
@@ -61,6 +61,6 @@ def test_a_connection_that_does_not_come_is_named_and_costs_nothing(
   client = connect(
     url=f'http://127.0.0.1:{full}/v1', attempts=2, connect_seconds=0.3
   )
-  (completion,) = client.ask(PATH, [{'q': 'a'}])
+  (completion,) = sending.send(client, [{'q': 'a'}])
   assert completion.failed == 'no connection within 0.3 seconds'
   assert client.cache.spend(0) == 0
