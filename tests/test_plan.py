@@ -19,7 +19,8 @@ from mem_alpha import plan
 from mem_alpha.models import decoder
 
 needs_libtpu = pytest.mark.skipif(
-  importlib.util.find_spec('libtpu') is None, reason='needs mem_alpha[tpu]'
+  importlib.util.find_spec('libtpu') is None,
+  reason='needs the runtime of TPUs, mem_alpha[tpu]',
 )
 
 
