@@ -271,17 +271,16 @@ class _Trainer:
   def _rollouts(self, instances) -> episode.Rollouts:
     """Samples in waves: one is read while the next is sampled."""
     g, parts = self.config.grpo, self.parts
-    group = [i for i in instances for _ in range(g.rollouts)]
-    size = len(group) // g.waves
+    groups = waves.split(instances, rollouts=g.rollouts, waves=g.waves)
     key = jax.random.fold_in(self.key, self.step + 1)
     started = []
     with self.preemption.interruptible():
       with self.timer.phase('rollout'):
-        for wave in range(g.waves):
+        for wave, group in enumerate(groups):
           own = key if g.waves == 1 else jax.random.fold_in(key, wave)
           started.append(
-            parts.runner(size).start(
-              group[wave * size : (wave + 1) * size],
+            parts.runner(len(group)).start(
+              group,
               parts.agent(self.state['params'], greedy=False, key=own),
               parts.panel,
             )

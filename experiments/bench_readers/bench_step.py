@@ -7,7 +7,9 @@ rollout to rollout. Timed: sampling with a reader that says nothing at once; the
 same, read afterwards; the same, read beside it. Not hidden is what the last
 takes longer than the first; reading alone is what the second does.
 
-  step/mixed_lengths  instances of 2 to 20 chunks in one batch
+  step/mixed_lengths  instances of 2 to 20 chunks in one batch: what is left to
+                      read in the end are the longest, with the most questions
+  step/mixed_waves    the same in waves, as training splits them: longest first
   step/waves          instances of 5 chunks, sampled in waves
 """
 
@@ -80,27 +82,38 @@ class _Step:
     return time.perf_counter() - began
 
 
-def _rollouts(lengths: list[int], copies: int) -> list[structs.Instance]:
-  """`copies` of one conversation per length, told apart by their ids."""
-  group = []
-  for i, chunks in enumerate(lengths):
-    spec = synthetic.Spec(chunks=chunks)
-    one = synthetic.instance(spec, 'train', 0, i)
-    for r in range(copies):
-      name = f'{one.instance_id}/{r}'
-      group.append(dataclasses.replace(one, instance_id=name))
-  return group
+def _instances(lengths: list[int]) -> list[structs.Instance]:
+  """A conversation per length."""
+  return [
+    synthetic.instance(synthetic.Spec(chunks=chunks), 'train', 0, i)
+    for i, chunks in enumerate(lengths)
+  ]
+
+
+def _told_apart(groups):
+  """Copies with ids of their own, so that what is written to them differs."""
+  return [
+    [
+      dataclasses.replace(one, instance_id=f'{one.instance_id}/{w}/{r}')
+      for r, one in enumerate(group)
+    ]
+    for w, group in enumerate(groups)
+  ]
 
 
 def run(args):
   with jax.set_mesh(mesh.make(-1, 1)), tempfile.TemporaryDirectory() as folder:
     step = _Step(pathlib.Path(folder))
-    mixed = _rollouts([2, 4, 6, 8, 10, 12, 15, 20], 2 if args.small else 8)
-    even = _rollouts([5] * 16, 4)
-    parts = [even[i : i + 8] for i in range(0, len(even), 8)]
+    mixed = _instances([2, 4, 6, 8, 10, 12, 15, 20])
+    copies = 2 if args.small else 8
     with bench_endpoint.serving() as url:
-      _measure('step/mixed_lengths', step, [mixed], url, folder, args)
-      _measure('step/waves', step, parts, url, folder, args)
+      for name, instances, rollouts, count in (
+        ('step/mixed_lengths', mixed, copies, 1),
+        ('step/mixed_waves', mixed, copies, 8),
+        ('step/waves', _instances([5] * 16), 4, 8),
+      ):
+        split = waves.split(instances, rollouts=rollouts, waves=count)
+        _measure(name, step, _told_apart(split), url, folder, args)
 
 
 def _measure(name, step, groups, url, folder, args):

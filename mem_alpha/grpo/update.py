@@ -107,30 +107,23 @@ def step(
 
 
 def traced(params, opt_state, part, *, cfg, spec, tx, frozen=None) -> dict:
-  """The two programs of `step`, traced for arrays or for their shapes."""
+  """The programs of `step`, traced for arrays or for their shapes."""
   total = losses.Totals(np.float32(0), np.float32(0))
   static = dict(cfg=cfg, spec=spec)
   frozen = dict(frozen or {})
-  sums = jax.eval_shape(
-    functools.partial(_zeros, **static), params, part, total, frozen
-  )
-  sums = jax.tree.map(mesh.placed, sums)
+  zeros = _zeros.trace(params, part, total, frozen, **static)
+  sums = jax.tree.map(mesh.placed, zeros.out_info)
   return dict(
+    zeros=zeros,
     update=_add.trace(params, sums, part, total, frozen, **static),
     optimizer=_apply.trace(params, opt_state, *sums, tx=tx),
   )
 
 
-def compile_step(
-  params, opt_state, part, *, cfg, spec, tx, frozen=None
-) -> None:
+def compile_step(params, opt_state, part, **settings) -> None:
   """Compiles what `step` runs on such a micro-batch, and updates nothing."""
-  total = losses.Totals(np.float32(0), np.float32(0))
-  static = dict(cfg=cfg, spec=spec)
-  frozen = dict(frozen or {})
-  sums = _zeros(params, part, total, frozen, **static)
-  _add.trace(params, sums, part, total, frozen, **static).lower().compile()
-  _apply.trace(params, opt_state, *sums, tx=tx).lower().compile()
+  for program in traced(params, opt_state, part, **settings).values():
+    program.lower().compile()
 
 
 def gradients(

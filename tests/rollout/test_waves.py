@@ -51,6 +51,21 @@ def written(tokenizer):
   )
 
 
+def test_long_conversations_come_first_and_copies_stay_together(conversations):
+  cut = [
+    dataclasses.replace(i, chunks=i.chunks[:n])
+    for n, i in zip((2, 5, 1, 4), conversations)
+  ]
+  groups = waves.split(cut, rollouts=3, waves=2)
+  assert [[len(i.chunks) for i in group] for group in groups] == [
+    [5, 5, 5, 4, 4, 4],
+    [2, 2, 2, 1, 1, 1],
+  ]
+  assert waves.split(cut, rollouts=1, waves=1) == [
+    [cut[n] for n in (1, 3, 0, 2)]
+  ]
+
+
 def test_reading_beside_the_sampling_and_in_waves_changes_nothing(
   make_runner, written, conversations
 ):
