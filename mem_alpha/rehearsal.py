@@ -57,7 +57,8 @@ def compile_all(
   grpo_tx.init.trace(state['params']).lower().compile()
   for saved in (state, dict(params=state['params'])):
     checkpoint.compile_sums(saved)
-  _compile_sampling(parts, state['params'])
+  for greedy in (True, False):  # each with a cache of its own
+    _compile_sampling(parts, state['params'], greedy=greedy)
   _compile_episodes(parts)
   learning.compile_advantages(config.grpo, config.data.chunks)
   if config.grpo.kl:
@@ -87,22 +88,20 @@ def _sizes(config) -> set[int]:
   return {config.eval.batch, rollouts // config.grpo.waves}
 
 
-def _compile_sampling(parts, params) -> None:
-  for greedy in (True, False):
-    agent = parts.sampled(params, greedy=greedy)
-    agent.engine.compile()
-    for size in _sizes(parts.config):
-      agent([[]] * size, [None] * size, 0)
+def _compile_sampling(parts, params, *, greedy: bool) -> None:
+  agent = parts.sampled(params, greedy=greedy)
+  agent.engine.compile()
+  for size in _sizes(parts.config):
+    agent([[]] * size, [None] * size, 0)
 
 
 def _compile_episodes(parts) -> None:
   instance = parts.instances('train', 1)[0]
   instance = dataclasses.replace(instance, chunks=instance.chunks[:1])
-  panel = parts.panel
-  if base.overlaps(parts.reader):  # what another machine answers costs money
-    panel = reading.Panel(_says_nothing)
+  # What another machine would answer or judge may cost money: it is not asked.
+  reader = _says_nothing if base.overlaps(parts.reader) else parts.reader
   for size in _sizes(parts.config):
-    parts.runner(size).run([instance], _writes_nothing, panel)
+    parts.runner(size).run([instance], _writes_nothing, reading.Panel(reader))
 
 
 def _writes_nothing(prompts, contexts, chunk) -> list[episode.Response]:
