@@ -280,4 +280,4 @@ def test_programs_can_be_traced_from_shapes_alone():
   (part,) = make_parts()
   part = jax.tree.map(mesh_lib.placed, jax.tree.map(jnp.asarray, part))
   found = update.traced(shapes, opt, part, cfg=CFG, spec=POLICY, tx=TX)
-  assert set(found) == {'update', 'optimizer'}
+  assert set(found) == {'zeros', 'update', 'optimizer'}
