@@ -90,6 +90,7 @@ class Parts:
     )
 
   def sampled(self, params, *, greedy: bool, key=None) -> writers.Sampled:
+    """The same, untimed, with its engine at hand."""
     return writers.Sampled(
       self.cfg,
       self.policy(params),

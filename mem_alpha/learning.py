@@ -23,15 +23,11 @@ def of_turns(grpo, turns, rewards, rng) -> np.ndarray:
 
 def compile_advantages(grpo, chunks: int) -> None:
   """Compiles what steps with up to so many chunks per instance need."""
-  size = grpo.instances * grpo.rollouts
-  while True:
-    zero_B = np.zeros(size, np.int64)
-    index = dict(instance_B=zero_B, rollout_B=zero_B, chunk_B=zero_B)
-    weight_B = np.zeros(size, np.float32)
+  for count in range(1, chunks + 1):
+    index_B = np.zeros(grpo.instances * grpo.rollouts * count, np.int64)
+    weight_B = index_B.astype(np.float32)
+    index = dict(instance_B=index_B, rollout_B=index_B, chunk_B=index_B)
     _relative(grpo, weight_B, weight_B, index)
-    if size >= grpo.instances * grpo.rollouts * chunks:
-      break
-    size *= 2
 
 
 def _relative(grpo, reward_B, weight_B, index) -> np.ndarray:

@@ -48,9 +48,12 @@ def _download(repository: str, path: pathlib.Path) -> None:
   except Exception as error:  # the package raises errors of many libraries
     raise _unreachable(repository, error, path.name, path.parent) from error
   path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'{path.name}.part')
-  shutil.copyfile(cached, part)
-  part.replace(path)
+  part = path.with_name(f'.{path.name}.part')
+  try:
+    shutil.copyfile(cached, part)
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
 
 
 def _convert(
@@ -76,14 +79,20 @@ def _convert(
     except Exception as error:  # the package raises errors of many libraries
       raise _unreachable(repository, error, name, root) from error
     try:
-      text = convert(*map(_named, tables))
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
+      encoding = 'latin-1' if name.endswith('.label') else 'utf-8'
+      data = convert(*map(_named, tables)).encode(encoding)
+    except (
+      AttributeError,
+      KeyError,
+      TypeError,
+      IndexError,
+      UnicodeEncodeError,
+    ) as error:
       raise ValueError(
-        f'{repository} has other columns than expected '
+        f'{repository} holds something else than expected '
         f'({type(error).__name__}: {error}): put {name} into {root} by hand.'
       ) from error
-    encoding = 'latin-1' if name.endswith('.label') else 'utf-8'
-    files.write_bytes(root / name, text.encode(encoding))
+    files.write_bytes(root / name, data)
 
 
 def _unreachable(repository, error, name, folder) -> ValueError:

@@ -91,11 +91,13 @@ class Layout:
     asked = self._tokens(question)
     core = self._cut(_line(core), room - asked - self._tokens(_CORE))
     room -= asked + self._tokens(_CORE) + self._tokens(core)
-    # All questions about a small memory find all of it, and fit beside it.
-    ordered = self._ordered(found)
+    room -= self._tokens(_HEADERS)
+    # All questions about a small memory find all of it, and most fit beside it:
+    # those get what they would get without this, sooner.
+    ordered, given = self._ordered(found), core
     key = (lead, core, *map(id, ordered))
     seen = self._seen.get(key)
-    if seen and seen.tokens + asked <= limit:
+    if seen and seen.cost <= room and seen.tokens + asked <= limit:
       return base.Prompt(seen.system, question), seen.shown
     costs = self._costs(found)
     kept = self._first(costs, found, room)
@@ -105,8 +107,8 @@ class Layout:
       tokens = _whole(self.count, system)
       over = tokens + self._tokens(question) - limit
       if over <= 0:
-        if len(shown) == len(ordered):
-          self._keep(key, _Seen(system, tokens, shown))
+        if core == given and len(shown) == len(ordered):
+          self._keep(key, _Seen(system, tokens, sum(costs), shown))
         return base.Prompt(system, question), shown
       # The parts together cost more than one by one: give up some more.
       if shown:
@@ -137,7 +139,6 @@ class Layout:
 
   def _first(self, costs, found, room: int) -> list[bool]:
     """Which entries fit; those that do not rank lower than those that do."""
-    room -= self._tokens(_HEADERS)
     if sum(costs) <= room:
       return [True] * len(found)
     kept = [False] * len(found)
@@ -180,6 +181,7 @@ class _Seen:
 
   system: str
   tokens: int
+  cost: int  # of the entries, by estimate
   shown: list[structs.Entry]
 
 

@@ -231,7 +231,9 @@ def test_other_columns_are_named(publish, tmp_path):
   rows = [{**CHAPTERS[0], 'summary': ['text']}]
   tables = {split: rows for split in ('train', 'validation', 'test')}
   publish('ubaada/booksum-complete-cleaned', tables, 'chapters')
-  with pytest.raises(ValueError, match='booksum-complete-cleaned has other'):
+  with pytest.raises(
+    ValueError, match='booksum-complete-cleaned holds something else'
+  ):
     hub.fetch('booksum', tmp_path)
   assert not list(tmp_path.iterdir())
 

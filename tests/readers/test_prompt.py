@@ -114,6 +114,26 @@ def test_it_never_fails_and_keeps_to_the_limit(
   assert len(fitted.system.split('\n')) == max(lines, 2)
 
 
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(
+  strategies.lists(strategies.integers(0, 60), min_size=2, max_size=8),
+  strategies.integers(0, 120),
+  strategies.lists(strategies.integers(1, 12), max_size=12),
+)
+def test_what_was_asked_before_changes_no_prompt(lengths, core, sizes):
+  """Else a repeat would ask something else, and pay for it again."""
+
+  def counter(text):
+    return len(text) // 4 + 1  # parts cost more than the whole
+
+  layout = prompt.Layout(counter, 150)
+  found = [entry(SEMANTIC, i, 'ab ' * n) for i, n in enumerate(sizes)]
+  for n in lengths:
+    fitted = layout.fit('who ' * n, 'cd ' * core, found)
+    alone = prompt.Layout(counter, 150).fit('who ' * n, 'cd ' * core, found)
+    assert fitted == alone
+
+
 def test_bad_settings_are_named():
   with pytest.raises(ValueError, match="in the order 'date': use one of rank"):
     prompt.Layout(count, 300, order='date')
