@@ -90,7 +90,7 @@ class _Peer:
 def run(args):
   if not args.gguf or 'MEM_ALPHA_DATA' not in os.environ:
     raise SystemExit('local needs --gguf and the variable MEM_ALPHA_DATA.')
-  count = 1 if args.small else 2  # the peer takes a minute for each on 2 cores
+  count = 1 if args.small else 2
   path = pathlib.Path(args.gguf)
   memories, questions = real_memories(
     pathlib.Path(os.environ['MEM_ALPHA_DATA']), count
