@@ -241,6 +241,12 @@ def sampling_sizes(config) -> engine.Sizes:
   )
 
 
+def episodes_at_once(config) -> int:
+  """Rollouts of a training step that are in progress at a time."""
+  rollouts = config.grpo.instances * config.grpo.rollouts
+  return min(config.grpo.at_once or rollouts, rollouts)
+
+
 def teacher(config) -> writers.Script:
   """The imperfect writer; on text without notes, one that picks sentences."""
   w = config.warm

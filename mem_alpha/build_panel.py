@@ -71,7 +71,7 @@ def check(config) -> None:
     ('endpoint.longest_wait', e.longest_wait, 0),
     ('endpoint.max_requests', e.max_requests, 1),
     ('endpoint.failure_limit', e.failure_limit, 0),
-    ('grpo.waves', g.waves, 1),
+    ('grpo.at_once', g.at_once, 1),
   ):
     if value is not None and not value >= least:  # NaN is out of range, too
       raise ValueError(
@@ -85,11 +85,6 @@ def check(config) -> None:
       raise ValueError(
         f'{key}={value} is out of range: it must be at most {most}.'
       )
-  if g.instances % g.waves:
-    raise ValueError(
-      f'grpo.instances={g.instances} cannot be split into grpo.waves={g.waves} '
-      'parts: choose a number that divides it.'
-    )
   _check_models(config)
 
 

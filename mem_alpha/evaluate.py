@@ -262,7 +262,7 @@ def trajectory(parts: Parts, params, instance) -> list[dict]:
       ],
       memory=[
         f'{entry.kind.name.lower()}: {entry.text}'
-        for entry in rollouts.history[turn.chunk][0]
+        for entry in rollouts.history[0][turn.chunk]
       ],
     )
     for turn in rollouts.turns[0]

@@ -1,14 +1,16 @@
 """Metrics as JSON lines: one object per line, written by process 0.
 
-Every line is on disk before `write` returns, and `position` is the size of the
-file. A checkpoint stores that position; the run that resumes from it opens the
-file there, which cuts off a torn last line and every line the resumed run will
-write again. So no line is ever missing or doubled.
+A line is written while the next step runs, and is on disk before `position`,
+the size of the file, is known or the next line is taken. A checkpoint stores
+that position; the run that resumes from it opens the file there, which cuts off
+a torn last line and every line the resumed run will write again. So no line is
+ever missing or doubled.
 
 Keys read a/b/c. Keys that start with `time/` are seconds: they are the only
 figures that may differ between a run and its repetition.
 """
 
+import concurrent.futures
 import contextlib
 import functools
 import json
@@ -31,7 +33,7 @@ class Writer:
 
   def __init__(self, path: str | os.PathLike, *, position: int = 0):
     self._position = position
-    self._file = None
+    self._file = self._pending = None
     if jax.process_index() != 0:
       return
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -45,17 +47,26 @@ class Writer:
       )
     self._file.truncate(position)
     os.fsync(self._file.fileno())
+    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'metrics')
 
   @property
   def position(self) -> int:
-    """Bytes written so far; the place to resume from."""
+    """Bytes on disk, once all lines are: the place to resume from."""
+    self.wait()
     return self._position
 
+  def wait(self) -> None:
+    """Returns when every line is on disk; OSError if one cannot be written."""
+    pending, self._pending = self._pending, None
+    if pending:
+      self._position += pending.result()
+
   def write(self, step: int, values: Mapping[str, object]) -> None:
-    """Writes one line: the step, then the values in their order.
+    """Begins to write a line: the step, then the values in their order.
 
     JSON has no NaN or infinity, and neither belongs in a healthy run: both
-    are an error that names the key.
+    are an error that names the key. OSError if the line before this one could
+    not be written.
     """
     plain = {key: _plain(key, step, value) for key, value in values.items()}
     if 'step' in plain:
@@ -63,13 +74,19 @@ class Writer:
     if self._file is None:
       return
     line = json.dumps({'step': int(step), **plain}, allow_nan=False) + '\n'
-    self._file.write(line.encode())
+    self.wait()
+    self._pending = self._thread.submit(self._append, line.encode())
+
+  def _append(self, line: bytes) -> int:
+    self._file.write(line)
     self._file.flush()
     os.fsync(self._file.fileno())
-    self._position += len(line.encode())
+    return len(line)
 
   def close(self) -> None:
     if self._file is not None:
+      self.wait()
+      self._thread.shutdown()
       self._file.close()
 
 

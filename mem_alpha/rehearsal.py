@@ -83,16 +83,15 @@ def compile_all(
 
 
 def _sizes(config) -> set[int]:
-  """Episodes at a time: in evaluation, and in a wave of a training step."""
-  rollouts = config.grpo.instances * config.grpo.rollouts
-  return {config.eval.batch, rollouts // config.grpo.waves}
+  """Episodes at a time: in evaluation, and in a training step."""
+  return {config.eval.batch, build.episodes_at_once(config)}
 
 
 def _compile_sampling(parts, params, *, greedy: bool) -> None:
   agent = parts.sampled(params, greedy=greedy)
   agent.engine.compile()
   for size in _sizes(parts.config):
-    agent([[]] * size, [None] * size, 0)
+    agent([[]] * size, [None] * size)
 
 
 def _compile_episodes(parts) -> None:
@@ -104,8 +103,8 @@ def _compile_episodes(parts) -> None:
     parts.runner(size).run([instance], _writes_nothing, reading.Panel(reader))
 
 
-def _writes_nothing(prompts, contexts, chunk) -> list[episode.Response]:
-  del contexts, chunk
+def _writes_nothing(prompts, contexts) -> list[episode.Response]:
+  del contexts
   return [episode.Response((), (), True)] * len(prompts)
 
 

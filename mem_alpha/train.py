@@ -48,7 +48,6 @@ from mem_alpha.evals import score
 from mem_alpha.grpo import update
 from mem_alpha.rollout import batch as batch_lib
 from mem_alpha.rollout import episode
-from mem_alpha.rollout import waves
 
 
 def run(config, workdir: pathlib.Path) -> None:
@@ -71,6 +70,7 @@ def run(config, workdir: pathlib.Path) -> None:
       before = compiled.count
       trainer.warm_start()
       trainer.grpo()
+      trainer.log.close()
       store.wait()
       with preemption.interruptible():
         evaluate.finish(parts, store, seconds=lambda: trainer.seconds)
@@ -269,24 +269,19 @@ class _Trainer:
     return {**shares, **score.rates(rollouts), **figures}
 
   def _rollouts(self, instances) -> episode.Rollouts:
-    """Samples in waves: one is read while the next is sampled."""
-    g, parts = self.config.grpo, self.parts
-    groups = waves.split(instances, rollouts=g.rollouts, waves=g.waves)
+    """Long ones first: what ends last, and is read last, is then short."""
+    config, parts = self.config, self.parts
+    ordered = sorted(instances, key=lambda instance: -len(instance.chunks))
     key = jax.random.fold_in(self.key, self.step + 1)
-    started = []
     with self.preemption.interruptible():
       with self.timer.phase('rollout'):
-        for wave, group in enumerate(groups):
-          own = key if g.waves == 1 else jax.random.fold_in(key, wave)
-          started.append(
-            parts.runner(len(group)).start(
-              group,
-              parts.agent(self.state['params'], greedy=False, key=own),
-              parts.panel,
-            )
-          )
+        finish = parts.runner(build.episodes_at_once(config)).start(
+          [i for i in ordered for _ in range(config.grpo.rollouts)],
+          parts.agent(self.state['params'], greedy=False, key=key),
+          parts.panel,
+        )
       with self.timer.phase('read'):  # what sampling did not hide
-        return waves.join([finish() for finish in started])
+        return finish()
 
   def _shuffle(self):
     """Random order for the control that destroys the credit, else None."""

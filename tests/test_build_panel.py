@@ -61,7 +61,7 @@ def vocab():
       ENDPOINT | dict(endpoint__api='completions', reader__thinking=False),
       "reader.thinking=False does nothing with endpoint.api='completions'",
     ),
-    (dict(grpo__waves=3), 'instances=8 cannot be split into grpo.waves=3'),
+    (dict(grpo__at_once=0), 'grpo.at_once=0 is out of range'),
     (dict(reader__name='endpoint'), 'needs endpoint.url and endpoint.model'),
     (dict(judge__name='local'), 'needs reader.weights'),
     (dict(judge__content=True), 'judge.content=True needs judge.name'),

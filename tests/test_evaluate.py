@@ -130,11 +130,11 @@ def test_killed_at_any_chunk_it_ends_with_the_same_bits(
   snapshots(tmp_path)
   made, calls = writers.Sampled.__call__, []
 
-  def counted(self, prompts, contexts, chunk):
+  def counted(self, prompts, contexts):
     calls.append([c.instance.instance_id for c in contexts if c])
     if len(calls) == dies:
       raise tiny.Killed
-    return made(self, prompts, contexts, chunk)
+    return made(self, prompts, contexts)
 
   monkeypatch.setattr(writers.Sampled, '__call__', counted)
   dies = call

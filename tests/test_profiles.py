@@ -66,8 +66,8 @@ def roll_out(config, *calls, queries=()):
   """One chunk, these calls; returns the rollouts and the hits."""
   found = []
 
-  def writer(prompts, contexts, chunk):
-    del contexts, chunk
+  def writer(prompts, contexts):
+    del contexts
     response = '\n'.join(written(config, call) for call in calls)
     tokens = tuple(VOCAB.encode(response))
     return [episode.Response(tokens, (0.0,) * len(tokens), False)] * len(

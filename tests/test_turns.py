@@ -27,9 +27,8 @@ def test_a_text_that_is_too_long_is_kept_whole_for_every_rollout(tmp_path):
   config.memory.core_limit = 60
   config.prompt.tokens, config.sampling.max_new_tokens = 2000, 3000
 
-  def writer(prompts, contexts, chunk):
-    del contexts
-    said = tools.render_response(CALLS if chunk == 0 else [])
+  def writer(prompts, contexts):
+    said = tools.render_response(CALLS if contexts[0].chunk == 0 else [])
     tokens = (*VOCAB.encode(said), VOCAB.end_of_turn)
     return [episode.Response(tokens, (0.0,) * len(tokens), True)] * len(prompts)
 

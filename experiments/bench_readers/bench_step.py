@@ -7,10 +7,11 @@ rollout to rollout. Timed: sampling with a reader that says nothing at once; the
 same, read afterwards; the same, read beside it. Not hidden is what the last
 takes longer than the first; reading alone is what the second does.
 
-  step/mixed_lengths  instances of 2 to 20 chunks in one batch: what is left to
-                      read in the end are the longest, with the most questions
-  step/mixed_waves    the same in waves, as training splits them: longest first
-  step/waves          instances of 5 chunks, sampled in waves
+  step/all_at_once    64 rollouts of 2 to 20 chunks, all in progress: what is
+                      read in the end are the longest, with most questions
+  step/mixed_lengths  the same, longest first, 32 in progress: a row whose
+                      rollout ends takes the next, as in training (grpo.at_once)
+  step/equal_lengths  64 rollouts of 5 chunks, 4 in progress
 """
 
 import dataclasses
@@ -30,7 +31,6 @@ from mem_alpha import structs
 from mem_alpha.agent import writer as script
 from mem_alpha.data import synthetic
 from mem_alpha.rollout import reading
-from mem_alpha.rollout import waves
 from mem_alpha.rollout import writers
 
 
@@ -65,20 +65,16 @@ class _Step:
     calls = writers.annotated(script.IMPERFECT, show=None)
     play = self.parts.script(calls, 'bench')
 
-    def write(prompts, contexts, chunk):
-      sample(prompts, contexts, chunk)
-      return play(prompts, contexts, chunk)
+    def write(prompts, contexts):
+      sample(prompts, contexts)
+      return play(prompts, contexts)
 
     return write
 
-  def seconds(self, groups, panel) -> float:
-    """Samples and reads the groups, a wave each."""
+  def seconds(self, instances, rows, panel) -> float:
+    """Samples and reads them, `rows` at a time."""
     began = time.perf_counter()
-    started = []
-    for group in groups:
-      runner = self.parts.runner(len(group))
-      started.append(runner.start(group, self.writer(), panel))
-    waves.join([finish() for finish in started])
+    self.parts.runner(rows).run(instances, self.writer(), panel)
     return time.perf_counter() - began
 
 
@@ -90,42 +86,41 @@ def _instances(lengths: list[int]) -> list[structs.Instance]:
   ]
 
 
-def _told_apart(groups):
-  """Copies with ids of their own, so that what is written to them differs."""
+def _copies(instances, count: int) -> list[structs.Instance]:
+  """Rollouts, longest first; each has an id, so that its writer differs."""
   return [
-    [
-      dataclasses.replace(one, instance_id=f'{one.instance_id}/{w}/{r}')
-      for r, one in enumerate(group)
-    ]
-    for w, group in enumerate(groups)
+    dataclasses.replace(one, instance_id=f'{one.instance_id}/{i}/{r}')
+    for i, one in enumerate(sorted(instances, key=lambda i: -len(i.chunks)))
+    for r in range(count)
   ]
 
 
 def run(args):
   with jax.set_mesh(mesh.make(-1, 1)), tempfile.TemporaryDirectory() as folder:
     step = _Step(pathlib.Path(folder))
-    mixed = _instances([2, 4, 6, 8, 10, 12, 15, 20])
     copies = 2 if args.small else 8
+    mixed = _copies(_instances([2, 4, 6, 8, 10, 12, 15, 20]), copies)
+    equal = _copies(_instances([5] * 8), copies)
     with bench_endpoint.serving() as url:
-      for name, instances, rollouts, count in (
-        ('step/mixed_lengths', mixed, copies, 1),
-        ('step/mixed_waves', mixed, copies, 8),
-        ('step/waves', _instances([5] * 16), 4, 8),
+      for name, instances, rows in (
+        ('step/all_at_once', mixed, len(mixed)),
+        ('step/mixed_lengths', mixed, len(mixed) // 2),
+        ('step/equal_lengths', equal, len(equal) // 16),
       ):
-        split = waves.split(instances, rollouts=rollouts, waves=count)
-        _measure(name, step, _told_apart(split), url, folder, args)
+        _measure(name, step, instances, rows, url, folder, args)
 
 
-def _measure(name, step, groups, url, folder, args):
+def _measure(name, step, instances, rows, url, folder, args):
   pairs, steps = [], []
-  step.seconds(groups, reading.Panel(_says_nothing))  # compiles
+  step.seconds(instances, rows, reading.Panel(_says_nothing))  # compiles
   for r in range(args.runs):
-    alone = step.seconds(groups, reading.Panel(_says_nothing))
+    alone = step.seconds(instances, rows, reading.Panel(_says_nothing))
     times = []
     for order, wrap in ((0, _Afterwards), (1, lambda reader: reader)):
       path = pathlib.Path(folder) / f'{name.replace("/", "_")}_{r}_{order}'
       with bench_endpoint.reading(url, path, step.count) as reader:
-        times.append(step.seconds(groups, reading.Panel(wrap(reader))))
+        panel = reading.Panel(wrap(reader))
+        times.append(step.seconds(instances, rows, panel))
     after, beside = times
     pairs.append((max(beside - alone, 1e-3), after - alone))
     steps.append(alone)

@@ -40,7 +40,7 @@ def start(
   kept = baseline(instances)
   memories = base.Memories([''] * len(instances), kept.search)
   asked = reading.Reading(panel)
-  asked.read(range(len(instances)), memories, instances)
+  asked.read(memories, list(enumerate(instances)))
 
   def finish() -> episode.Rollouts:
     read = asked.results(len(instances))

@@ -122,8 +122,6 @@ def lines(
   result = []
   classes = losses.of(rollouts) if explain else None
   for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
     name = dict(instance_id=instance.instance_id)
     # A baseline has entries, and no table of versions.
     memory = (

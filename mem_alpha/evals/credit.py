@@ -45,8 +45,6 @@ def of_calls(
   result = []
   gains = entry_gains(rollouts, reader)
   for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
     tokens = {(e.kind, e.uid): e.tokens for e in rollouts.entries[row]}
     written, core = _written(rollouts.turns[row], tokens)
     worth = {
@@ -119,7 +117,6 @@ def entry_gains(
   asked = [
     _Asked(row, question, answer, mark)
     for row, instance in enumerate(rollouts.instances)
-    if instance
     for question, answer, mark in zip(
       instance.questions,
       rollouts.answers[row],

@@ -48,17 +48,16 @@ def of(rollouts: episode.Rollouts) -> list[list[str | None]]:
   An answer without a score is excluded from the figures and is None too.
   """
   hits = rollouts.memories.search(
-    [[q.text for q in i.questions] if i else [] for i in rollouts.instances]
+    [[q.text for q in i.questions] for i in rollouts.instances]
   )
   found = []
   for row, instance in enumerate(rollouts.instances):
-    questions = instance.questions if instance else ()
     entries = {(e.kind, e.uid): e.text for e in rollouts.entries[row]}
     core = rollouts.cores[row]
     stored = [*dict.fromkeys([core, *entries.values()])]
     classes = []
     for question, answer, value, hit in zip(
-      questions,
+      instance.questions,
       rollouts.answers[row],
       rollouts.scores[row],
       hits[row],

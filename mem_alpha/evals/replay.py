@@ -16,11 +16,11 @@ class Replayed:
   ):
     self.writer, self.kept, self.failures = writer, kept, failures
 
-  def __call__(self, prompts, contexts, chunk) -> list[episode.Response]:
+  def __call__(self, prompts, contexts) -> list[episode.Response]:
     known = {
       row: said
       for row, context in enumerate(contexts)
-      if context and (said := self.kept.said(context.instance, chunk))
+      if context and (said := self.kept.said(context.instance, context.chunk))
     }
     open_ = [
       None if row in known else context for row, context in enumerate(contexts)
@@ -28,9 +28,9 @@ class Replayed:
     responses = [episode.Response((), (), False)] * len(prompts)
     if any(open_):
       prompts = [p if c else [] for p, c in zip(prompts, open_)]
-      responses = self.writer(prompts, open_, chunk)
+      responses = self.writer(prompts, open_)
       self.kept.say(
-        (context.instance, chunk, _plain(response))
+        (context.instance, context.chunk, _plain(response))
         for context, response in zip(open_, responses)
         if context and context.instance.instance_id not in self.failures
       )

@@ -5,6 +5,7 @@ evaluation its scores. Both read the same answers with the same scorers.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -52,9 +53,7 @@ def rewards(
   turns = []
   names = ('answer', 'calls', 'compression', 'content')
   parts = {name: [] for name in names}
-  for row, instance in enumerate(rollouts.instances):
-    if instance is None:
-      continue
+  for row in range(len(rollouts.instances)):
     r1_C = _answer_rewards(rollouts, row, rules.answer_by)
     r3 = compression_reward.reward(*_tokens(rollouts, row, rules.count))
     for turn in rollouts.turns[row]:
@@ -103,16 +102,15 @@ def _tokens(rollouts: episode.Rollouts, row: int, count):
 
 def rates(rollouts: episode.Rollouts) -> dict[str, float]:
   """What a batch of rollouts looked like; shares of nothing are left out."""
-  rows = [r for r, i in enumerate(rollouts.instances) if i]
-  turns = [turn for r in rows for turn in rollouts.turns[r]]
+  turns = list(itertools.chain(*rollouts.turns))
   valid, made = calls_reward.count([turn.statuses for turn in turns])
   grounded = [g for turn in turns for g in turn.grounded]
   statuses = [s for turn in turns for s in turn.statuses]
-  marks = [mark for r in rows for mark in answers(rollouts, r)]
+  marks = list(itertools.chain(*rollouts.scores))
   verdicts = [v for turn in turns for v in turn.verdicts]
   figures = {
-    'memory_tokens': np.mean([rollouts.memory_tokens[r] for r in rows]),
-    'chunk_tokens': np.mean([rollouts.chunk_tokens[r] for r in rows]),
+    'memory_tokens': np.mean(rollouts.memory_tokens),
+    'chunk_tokens': np.mean(rollouts.chunk_tokens),
     'response_tokens': np.mean([len(t.response.tokens) for t in turns]),
     'calls_per_turn': made / len(turns),
     'truncated': np.mean([not turn.response.finished for turn in turns]),

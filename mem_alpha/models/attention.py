@@ -8,6 +8,8 @@ segment 0 and so reads padding only, which keeps its rows finite.
 How whole rows are computed depends on the platform (`models/kernels.py`).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,55 +61,86 @@ def rotate(x_BTKGH, cos_BTH, sin_BTH):
 def attend(q_BTKGH, k_BTKH, v_BTKH, segment_BT, *, prefix=None, kernel='auto'):
   """Causal attention within segments, [B, T, K, G, H] like the queries.
 
-  `prefix` holds keys and values [K, P, H] that every token reads besides.
-  Every row and key-value head is on its own, hence local to a device.
+  `prefix` is (k_XKPH, v_XKPH, length_X): what tokens of segment 1 read besides,
+  row b of prefix b // (B / X). Every row and key-value head is on its own,
+  hence local to a device.
   """
   name = BY_PLATFORM[mesh.platform()] if kernel == 'auto' else kernel
+  segment_BS = segment_BT
   if prefix is not None:
-    k_BTKH = _after(prefix[0], k_BTKH)
-    v_BTKH = _after(prefix[1], v_BTKH)
+    k_XKPH, v_XKPH, length_X = prefix
+    used_XP = jnp.arange(k_XKPH.shape[2]) < length_X[:, None]
+    # A column that is not in use is in a segment without tokens.
+    segment_BS = _after(jnp.where(used_XP, 1, -1), segment_BT)
+    k_BTKH = _after(k_XKPH.swapaxes(1, 2), k_BTKH)
+    v_BTKH = _after(v_XKPH.swapaxes(1, 2), v_BTKH)
   local = kernels.KERNELS[name]
   if not jax.sharding.get_abstract_mesh().empty:
     split = jax.P('fsdp', None, 'tp')
     local = jax.shard_map(
       local,
-      in_specs=(split, split, split, jax.P('fsdp')),
+      in_specs=(split, split, split, jax.P('fsdp'), jax.P('fsdp')),
       out_specs=split,
       check_vma=name != 'splash',  # Pallas calls do not say what varies
     )
-  return local(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
+  return local(q_BTKGH, k_BTKH, v_BTKH, segment_BT, segment_BS)
 
 
-def _after(prefix_KPH, x_BTKH):
-  """Columns of the prefix, then those of each row."""
-  shape = (x_BTKH.shape[0], *prefix_KPH.swapaxes(0, 1).shape)
-  wide_BPKH = jnp.broadcast_to(
-    prefix_KPH.swapaxes(0, 1).astype(x_BTKH.dtype),
-    shape,
-    out_sharding=mesh.spec('fsdp', None, 'tp', None),
-  )
-  return jnp.concatenate([wide_BPKH, x_BTKH], axis=1)
+def _after(prefix_XP, x_BT):
+  """Columns of each row's prefix, then its own; any axes may follow."""
+  prefix_BP = mesh.spread(prefix_XP.astype(x_BT.dtype), x_BT.shape[0])
+  return jnp.concatenate([prefix_BP, x_BT], axis=1)
 
 
 def attend_cached(q_BKGH, k_BKSH, v_BKSH, valid_BS, prefix=None):
-  """One query per row over the valid columns of its cache, and a prefix."""
+  """One query per row over the valid columns of its cache, and a prefix.
+
+  `prefix` as in `attend`. Rows of one prefix read its keys in one product.
+  """
   q_BKGH = q_BKGH * q_BKGH.shape[-1] ** -0.5
-  score_BKGS = _einsum('BKGH,BKSH->BKGS', q_BKGH, k_BKSH)
-  score_BKGS = jnp.where(valid_BS[:, None, None], score_BKGS, NEGATIVE)
-  best_BKG1 = score_BKGS.max(-1, keepdims=True)
-  if prefix is not None:  # one product for all rows: its keys are read once
-    score_BKGP = _einsum('BKGH,KPH->BKGP', q_BKGH, prefix[0])
-    best_BKG1 = jnp.maximum(best_BKG1, score_BKGP.max(-1, keepdims=True))
-  weight_BKGS = jnp.exp(score_BKGS - best_BKG1)
-  total_BKG1 = weight_BKGS.sum(-1, keepdims=True)
-  dtype = v_BKSH.dtype
-  out_BKGH = _einsum('BKGS,BKSH->BKGH', weight_BKGS.astype(dtype), v_BKSH)
+  parts = [_read(q_BKGH, k_BKSH, v_BKSH, valid_BS)]
   if prefix is not None:
-    weight_BKGP = jnp.exp(score_BKGP - best_BKG1)
-    total_BKG1 += weight_BKGP.sum(-1, keepdims=True)
-    weight_BKGP = weight_BKGP.astype(dtype)
-    out_BKGH += _einsum('BKGP,KPH->BKGH', weight_BKGP, prefix[1])
-  return (out_BKGH / total_BKG1).astype(dtype)
+    k_XKPH, v_XKPH, length_X = prefix
+    used_XP = jnp.arange(k_XKPH.shape[2]) < length_X[:, None]
+    parts.append(_read(q_BKGH, k_XKPH, v_XKPH, used_XP))
+  # Each part's weights are relative to its own best score.
+  best_BKG1 = functools.reduce(jnp.maximum, [best for best, *_ in parts])
+  scales = [jnp.exp(best - best_BKG1) for best, *_ in parts]
+  total_BKG1 = sum(part[1] * scale for part, scale in zip(parts, scales))
+  out_BKGH = sum(part[2] * scale for part, scale in zip(parts, scales))
+  return (out_BKGH / total_BKG1).astype(v_BKSH.dtype)
+
+
+def _read(q_BKGH, k_XKSH, v_XKSH, valid_XS):
+  """Best score, sum of weights and weighted sum of values of each query.
+
+  Rows of B / X neighbours read the same keys: all their queries are axis Q.
+  """
+  X, (B, K, G, H) = k_XKSH.shape[0], q_BKGH.shape
+  q_XKRGH = mesh.split_rows(q_BKGH, X).swapaxes(1, 2)
+  split = ('fsdp', 'tp') if X > 1 else (None, 'tp', 'fsdp')
+  score_XKQS = _scores(mesh.reshape(q_XKRGH, (X, K, -1, H), *split), k_XKSH)
+  score_XKQS = jnp.where(valid_XS[:, None, None], score_XKQS, NEGATIVE)
+  best_XKQ1 = score_XKQS.max(-1, keepdims=True)
+  weight_XKQS = jnp.exp(score_XKQS - best_XKQ1)
+  total_XKQ1 = weight_XKQS.sum(-1, keepdims=True)
+  weight_XKQS = weight_XKQS.astype(v_XKSH.dtype)
+  out_XKQH = _einsum('XKQS,XKSH->XKQH', weight_XKQS, v_XKSH)
+
+  def by_row(x_XKQ):
+    x_XKRG = mesh.reshape(x_XKQ, (X, K, B // X, G, x_XKQ.shape[-1]), *split)
+    return mesh.join_rows(x_XKRG.swapaxes(1, 2))
+
+  return by_row(best_XKQ1), by_row(total_XKQ1), by_row(out_XKQH)
+
+
+def _scores(q_XKQH, k_XKSH):
+  if mesh.platform() != 'cpu':
+    return _einsum('XKQH,XKSH->XKQS', q_XKQH, k_XKSH)
+  # Keys first, as they lie: twice as fast. The barrier keeps the compiler from
+  # turning the product round again.
+  score_XKSQ = _einsum('XKSH,XKQH->XKSQ', k_XKSH, q_XKQH)
+  return jax.lax.optimization_barrier(score_XKSQ).swapaxes(2, 3)
 
 
 def _einsum(letters, a, b):

@@ -7,8 +7,9 @@
 
 Rows are left-aligned: token t of a row is in column t, so a row's columns, and
 with them its numbers to the bit, do not depend on its neighbours or on when it
-came. The prefix, P tokens that all prompts begin with, is kept once for all
-rows, and is None where there is nothing to share.
+came. A prefix, up to P tokens that prompts begin with, is kept once for the
+rows that share it: one for all rows, or X for as many groups of neighbours. It
+is None where there is nothing to share.
 """
 
 import dataclasses
@@ -27,15 +28,20 @@ from mem_alpha.models import layers
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prefix:
-  """What later tokens need of the first P tokens of every prompt."""
+  """What later tokens need of the first tokens of their prompts.
 
-  k_LKPH: jax.Array
-  v_LKPH: jax.Array
-  past_LWD: jax.Array | None  # last `canon` attention inputs, with canon
+  Row b of B continues prefix b // (B / X). Columns from a prefix's length on
+  are not in use.
+  """
 
-  @property
-  def tokens(self) -> int:
-    return self.k_LKPH.shape[2]
+  k_LXKPH: jax.Array
+  v_LXKPH: jax.Array
+  past_LXWD: jax.Array | None  # last `canon` attention inputs, with canon
+  length_X: jax.Array
+
+  def layer(self, i):
+    """Keys and values of one layer, and how many of them are in use."""
+    return self.k_LXKPH[i], self.v_LXKPH[i], self.length_X
 
 
 @jax.tree_util.register_dataclass
@@ -48,6 +54,10 @@ class Prompts:
   v_LBKTH: jax.Array
   past_LBWD: jax.Array | None
   length_B: jax.Array
+
+  def as_prefix(self) -> Prefix:
+    """What was read, for others to go on from."""
+    return Prefix(self.k_LBKTH, self.v_LBKTH, self.past_LBWD, self.length_B)
 
 
 @jax.tree_util.register_dataclass
@@ -85,19 +95,18 @@ def empty(cfg: config.Config, *, slots: int, capacity: int) -> Cache:
 
 
 def read_prefix(cfg: config.Config, params, tokens_P) -> Prefix:
-  """Reads the tokens that all prompts begin with."""
+  """Reads the tokens that all prompts begin with; every device has them."""
   rows, P = mesh.size('fsdp'), tokens_P.shape[0]
   tokens_BP = jnp.tile(tokens_P, (rows, 1))  # one row per device, all equal
   length_B = jnp.full(rows, P, jnp.int32)
   read = prefill(cfg, params, None, tokens_BP, length_B)
 
   def only(x):
-    if x is None:
-      return None
     axes = [a if a == 'tp' else None for a in jax.typeof(x).sharding.spec]
-    return mesh.place(x, *axes)[:, 0]
+    return mesh.place(x, *axes)[:, :1]
 
-  return Prefix(only(read.k_LBKTH), only(read.v_LBKTH), only(read.past_LBWD))
+  first = jax.tree.map(only, (read.k_LBKTH, read.v_LBKTH, read.past_LBWD))
+  return Prefix(*first, jnp.full(1, P, jnp.int32))
 
 
 def prefill(
@@ -109,14 +118,19 @@ def prefill(
   length_B = mesh.place(length_B, 'fsdp')
   position_BT = jnp.arange(tokens_BT.shape[1]) + jnp.zeros_like(tokens_BT)
   if prefix is not None:
-    position_BT += prefix.tokens
+    position_BT += mesh.spread(prefix.length_X, len(tokens_BT))[:, None]
   rope = decoder.rope(cfg, position_BT)
   # What stands after the end of a row is not seen by what comes before it.
   segment_BT = jnp.ones_like(tokens_BT)
 
   def layer(x_BTD, xs):
     block, shared = xs
-    past_BWD = _spread(shared and shared.past_LWD, tokens_BT.shape[0])
+    before = past_BWD = None
+    if prefix is not None:
+      *kv, past_XWD = shared
+      before = *kv, prefix.length_X
+      if cfg.canon:
+        past_BWD = mesh.spread(past_XWD, len(tokens_BT))
     h_BTD, all_BSD = block.attention_input(cfg, x_BTD, position_BT, past_BWD)
     q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
     a_BTKGH = attention.attend(
@@ -124,7 +138,7 @@ def prefill(
       k_BTKH,
       v_BTKH,
       segment_BT,
-      prefix=shared and (shared.k_LKPH, shared.v_LKPH),
+      prefix=before,
       kernel=cfg.attention,
     )
     kept = k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2), all_BSD
@@ -133,19 +147,11 @@ def prefill(
     return block.finish(cfg, x_BTD, a_BTKGH), kept
 
   x_BTD = decoder.embed(cfg, net, tokens_BT)
-  x_BTD, kept = jax.lax.scan(layer, x_BTD, (net.blocks, prefix))
+  shared = prefix and (prefix.k_LXKPH, prefix.v_LXKPH, prefix.past_LXWD)
+  x_BTD, kept = jax.lax.scan(layer, x_BTD, (net.blocks, shared))
   x_BD = _columns(x_BTD, length_B - 1, 1)[:, 0]
   x_BD = layers.rms_norm(x_BD, net.norm[...], cfg.norm_eps)
   return Prompts(x_BD, *kept, length_B)
-
-
-def _spread(past_WD, rows):
-  """The prefix's newest attention inputs, for every row."""
-  if past_WD is None:
-    return None
-  shape = (rows, *past_WD.shape)
-  out = mesh.spec('fsdp', None, None)
-  return jnp.broadcast_to(past_WD, shape, out_sharding=out)
 
 
 def _columns(x_BSD, first_B, count):
@@ -188,7 +194,9 @@ def decode_step(
   """
   net = decoder.model(cfg, params)
   column_B = slots.length_B
-  position_B1 = column_B[:, None] + (prefix.tokens if prefix else 0)
+  position_B1 = column_B[:, None]
+  if prefix is not None:
+    position_B1 += mesh.spread(prefix.length_X, len(column_B))[:, None]
   rope = decoder.rope(cfg, position_B1)
   S = slots.k_BKSH[0].shape[2]
   valid_BS = jnp.arange(S) <= column_B[:, None]
@@ -202,9 +210,12 @@ def decode_step(
     q_BTKGH, k_BTKH, v_BTKH = block.qkv(cfg, h_BTD, rope)
     k_BKSH[i] = _write(k_BKSH[i], k_BTKH[:, 0], column_B)
     v_BKSH[i] = _write(v_BKSH[i], v_BTKH[:, 0], column_B)
-    shared = prefix and (prefix.k_LKPH[i], prefix.v_LKPH[i])
     a_BKGH = attention.attend_cached(
-      q_BTKGH[:, 0], k_BKSH[i], v_BKSH[i], valid_BS, shared
+      q_BTKGH[:, 0],
+      k_BKSH[i],
+      v_BKSH[i],
+      valid_BS,
+      prefix and prefix.layer(i),
     )
     x_BTD = block.finish(cfg, x_BTD, a_BKGH[:, None])
   x_BD = layers.rms_norm(x_BTD[:, 0], net.norm[...], cfg.norm_eps)

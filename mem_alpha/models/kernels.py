@@ -1,8 +1,9 @@
 """Ways to compute causal attention of whole rows; all give the same numbers.
 
-Each takes queries [B, T, K, G, H], keys and values [B, S, K, H] and segments
-[B, T], and returns [B, T, K, G, H]. The last T keys belong to the queries, in
-their order; the S - T before them are a prefix that segment 1 reads.
+Each takes queries [B, T, K, G, H], keys and values [B, S, K, H], the segments
+[B, T] of the queries and [B, S] of the keys, and returns [B, T, K, G, H]. The
+last T keys belong to the queries, in their order; the S - T before them are a
+prefix. A query reads the keys of its segment, of its own T no later ones.
 
 `einsum` is the reference: it holds all scores at once. `heads` takes rows and
 key-value heads one after the other: on CPU, plain matrix products whose
@@ -19,8 +20,8 @@ from mem_alpha import mesh
 NEGATIVE = -1e30  # score of a key that is not read
 
 
-def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
-  mask_BTS = _mask(segment_BT, k_BSKH.shape[1])
+def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS):
+  mask_BTS = _mask(segment_BT, segment_BS)
   score_BKGTS = jnp.einsum(
     'BTKGH,BSKH->BKGTS',
     q_BTKGH * q_BTKGH.shape[-1] ** -0.5,
@@ -32,35 +33,33 @@ def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
   return jnp.einsum('BKGTS,BSKH->BTKGH', weight_BKGTS, v_BSKH)
 
 
-def _mask(segment_BT, columns):
+def _mask(segment_BT, segment_BS):
   """Who reads whom: earlier tokens of one's segment, and the prefix."""
-  T = segment_BT.shape[1]
-  own_BTS = segment_BT[:, :, None] == segment_BT[:, None]
-  own_BTS &= jnp.tri(T, dtype=bool)
-  shape = (*own_BTS.shape[:2], columns - T)
-  prefix_BTP = jnp.broadcast_to(segment_BT[:, :, None] == 1, shape)
-  return jnp.concatenate([prefix_BTP, own_BTS], axis=2)
+  T, S = segment_BT.shape[1], segment_BS.shape[1]
+  same_BTS = segment_BT[:, :, None] == segment_BS[:, None]
+  return same_BTS & jnp.tri(T, S, S - T, dtype=bool)
 
 
-def heads(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
+def heads(q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS):
   B, T, K, G, H = q_BTKGH.shape
   args = (
     q_BTKGH.transpose(0, 2, 3, 1, 4).reshape(B * K, G, T, H),
     k_BSKH.swapaxes(1, 2).reshape(B * K, -1, H),
     v_BSKH.swapaxes(1, 2).reshape(B * K, -1, H),
     jnp.repeat(segment_BT, K, axis=0),
+    jnp.repeat(segment_BS, K, axis=0),
   )
   out_XGTH = jax.lax.map(lambda xs: _one_head(*xs), args)
   return out_XGTH.reshape(B, K, G, T, H).transpose(0, 3, 1, 2, 4)
 
 
 @jax.checkpoint  # scores are cheaper to compute again than to keep
-def _one_head(q_GTH, k_SH, v_SH, segment_T):
+def _one_head(q_GTH, k_SH, v_SH, segment_T, segment_S):
   """One row and key-value head; blocks of queries skip the keys after them."""
   G, T, H = q_GTH.shape
   prefix = k_SH.shape[0] - T
   block = max(64, -(-T // 8))
-  mask_TS = _mask(segment_T[None], k_SH.shape[0])[0]
+  mask_TS = _mask(segment_T[None], segment_S[None])[0]
   out = []
   for start in range(0, T, block):
     end = min(start + block, T)
@@ -90,29 +89,29 @@ def _softmax_average(q_TH, k_SH, v_SH, mask_TS):
   return (out_TH / weight_TS.sum(-1, keepdims=True)).astype(v_SH.dtype)
 
 
-def cudnn(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
+def cudnn(q_BTKGH, *keys):
   """cuDNN's flash attention; it takes 16-bit numbers, so others go einsum."""
   if q_BTKGH.dtype not in (jnp.bfloat16, jnp.float16):
-    return einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT)
-  return dot_product(
-    q_BTKGH, k_BSKH, v_BSKH, segment_BT, implementation='cudnn'
-  )
+    return einsum(q_BTKGH, *keys)
+  return dot_product(q_BTKGH, *keys, implementation='cudnn')
 
 
-def dot_product(q_BTKGH, k_BSKH, v_BSKH, segment_BT, *, implementation):
+def dot_product(
+  q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS, *, implementation
+):
   """`jax.nn.dot_product_attention`; implementation is 'cudnn' or 'xla'."""
   B, T, K, G, H = q_BTKGH.shape
   out_BTNH = jax.nn.dot_product_attention(
     q_BTKGH.reshape(B, T, K * G, H),
     k_BSKH,
     v_BSKH,
-    mask=_mask(segment_BT, k_BSKH.shape[1])[:, None],
+    mask=_mask(segment_BT, segment_BS)[:, None],
     implementation=implementation,
   )
   return out_BTNH.reshape(q_BTKGH.shape)
 
 
-def splash(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
+def splash(q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS):
   """Pallas' flash attention for TPU; elsewhere it is interpreted, slowly.
 
   Lengths and head width are filled up to the tiles of the kernel.
@@ -136,10 +135,9 @@ def splash(q_BTKGH, k_BSKH, v_BSKH, segment_BT):
     return jnp.pad(x, pad)
 
   # Padding reads padding, and no query reads the columns after its own.
-  segment_BT = fill(segment_BT, rows)
-  segment_BS = fill(segment_BT, columns)
-  segment_BS = jnp.pad(segment_BS, ((0, 0), (P, 0)), constant_values=1)
-  ids = splash_lib.SegmentIds(segment_BT, segment_BS)
+  ids = splash_lib.SegmentIds(
+    fill(segment_BT, rows), fill(segment_BS, rows + columns)
+  )
   out_BKGTH = jax.vmap(jax.vmap(call, (0, 0, 0, None)))(
     fill(q_BTKGH * H**-0.5, rows).transpose(0, 2, 3, 1, 4),
     fill(k_BSKH, rows + columns).swapaxes(1, 2),

@@ -14,7 +14,7 @@ from mem_alpha.rollout import episode
 
 
 class Asked:
-  """`writer(prompts, contexts, chunk) -> responses`.
+  """`writer(prompts, contexts) -> responses`.
 
   `failures` is filled with the instances, by id, whose request failed after
   all retries, and why. Nothing more is asked for them.
@@ -34,7 +34,7 @@ class Asked:
     names = (text.TURN_START, text.TURN_END)
     self._marks = {tokenizer.token_id(name) for name in names}
 
-  def __call__(self, prompts, contexts, chunk) -> list[episode.Response]:
+  def __call__(self, prompts, contexts) -> list[episode.Response]:
     rows = [
       row
       for row, context in enumerate(contexts)

@@ -1,11 +1,10 @@
 """Many continuations of each of a few prefixes: what the local reader samples.
 
-Questions about one memory share its text. The prefix is read once, its cache
-fanned out to the rows, and each row reads the tail of its own, one token a
-step, before it answers. Shapes are fixed: a call is one or more batches of
-`groups` prefixes with `tails` rows each, or of as many rows that share nothing.
-Prefixes come in three widths, the longest of which is the limit; a longer one
-is refused.
+Questions about one memory share its text. The prefix is read and kept once, the
+tails are read behind it, and all rows answer together. Shapes are fixed: a call
+is one or more batches of `groups` prefixes with `tails` rows each, or of as
+many rows that share nothing. Prefixes come in three widths, the longest of
+which is the limit; a longer one is refused.
 """
 
 import dataclasses
@@ -124,69 +123,40 @@ class Continuer:
 def sample(
   cfg: decoder.Config,
   params,
-  prefix_GT,
-  length_G,
+  prefix_XT,
+  length_X,
   tail_BS,
   length_B,
   seed_B,
   *,
   sampling: sampler.Sampling,
 ) -> sampler.Samples:
-  """Continues prefix b // (B / G) with tail b; both are left-aligned.
+  """Continues prefix b // (B / X) with tail b; both are left-aligned.
 
   A row without a tail says nothing. Draws depend on the row's seed and the
   step, not on its place in the batch.
   """
-  (B, S), (G, T) = tail_BS.shape, prefix_GT.shape
-  tail_BS = mesh.place(tail_BS, 'fsdp', None)
-  length_B = mesh.place(length_B, 'fsdp')
+  B, S = tail_BS.shape
+  prefix = cache_lib.prefill(
+    cfg, params, None, prefix_XT, jnp.maximum(length_X, 1)
+  ).as_prefix()
   read = cache_lib.prefill(
-    cfg, params, None, prefix_GT, jnp.maximum(length_G, 1)
+    cfg, params, prefix, tail_BS, jnp.maximum(length_B, 1)
   )
-  slots = sampler.empty(
-    cfg,
-    slots=B,
-    # The last token is never fed back, so it needs no room.
-    capacity=T + S + sampling.max_new_tokens - 1,
+  slots = sampler.insert(
+    sampler.empty(
+      cfg,
+      slots=B,
+      # The last token is never fed back, so it needs no room.
+      capacity=S + sampling.max_new_tokens - 1,
+      sampling=sampling,
+    ),
+    dataclasses.replace(read, length_B=length_B),
+    jnp.arange(B),
+    jax.random.key_data(jax.vmap(jax.random.key)(seed_B)),
     sampling=sampling,
   )
-  cache = slots.cache
-  for t in range(B // G):
-    cache = cache_lib.insert(cache, read, jnp.arange(G) * (B // G) + t)
-
-  def step(s, carry):
-    x_BD, cache = carry
-    new_BD, after = cache_lib.decode_step(
-      cfg, params, None, tail_BS[:, s], cache
-    )
-    real_B = s < length_B
-    x_BD = jnp.where(real_B[:, None], new_BD, x_BD)
-    return x_BD, _where(real_B, after, cache)
-
-  x_BD, cache = jax.lax.fori_loop(0, S, step, (slots.x_BD, cache))
-  slots = dataclasses.replace(
-    slots,
-    x_BD=x_BD,
-    cache=cache,
-    seed_B2=jax.random.key_data(jax.vmap(jax.random.key)(seed_B)),
-    live_B=length_B > 0,
-    fresh_B=length_B > 0,
+  slots, _ = sampler.decode(
+    cfg, params, prefix, slots, B + 1, sampling=sampling
   )
-  return sampler.decode(cfg, params, None, slots, B + 1, sampling=sampling)[
-    0
-  ].samples
-
-
-def _where(real_B, after: cache_lib.Cache, before: cache_lib.Cache):
-  """The cache after a step that only some rows have taken.
-
-  What the others wrote stands in a column that is not in use yet.
-  """
-  return dataclasses.replace(
-    after,
-    length_B=jnp.where(real_B, after.length_B, before.length_B),
-    past_BWD=tuple(
-      new if new is None else jnp.where(real_B[:, None, None], new, old)
-      for new, old in zip(after.past_BWD, before.past_BWD)
-    ),
-  )
+  return slots.samples

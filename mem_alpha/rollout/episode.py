@@ -1,4 +1,4 @@
-"""One batch of episodes: chunks in, tool calls out, questions at the end.
+"""Episodes: chunks in, tool calls out, questions at the end.
 
 1. Every rollout starts with an empty memory.
 2. For each chunk: render memory and chunk into a prompt, get a response from
@@ -6,18 +6,21 @@
 3. After the last chunk: the reader answers all questions from the memory. A
    reader that overlaps does so while other rollouts still sample, reading.py.
 
+There are as many episodes in progress as a batch has rows. One that ends gives
+its row to the next that waits, so rows stay busy where lengths differ, and few
+episodes end, and are read, at the very end.
+
 The writer is a function from prompts to responses: a sampled model in training
 and evaluation, a script in the warm start and the reference rows. Nothing else
-differs between them. Rows of a batch that have no instance, or whose instance
-has no more chunks, get an empty prompt, and what is sampled there is dropped.
+differs between them. A row that has nothing to do gets an empty prompt, and
+what is sampled there is dropped.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from mem_alpha import metrics
 from mem_alpha import structs
@@ -27,10 +30,10 @@ from mem_alpha.agent import parser
 from mem_alpha.agent import prompts
 from mem_alpha.agent import tools
 from mem_alpha.memory import ops as memory_ops
-from mem_alpha.memory import retrieval
 from mem_alpha.memory import state as memory_state
 from mem_alpha.readers import base
 from mem_alpha.rewards import content as content_reward
+from mem_alpha.rollout import pools
 from mem_alpha.rollout import reading
 
 
@@ -61,6 +64,7 @@ class Context:
   instance: structs.Instance
   chunk: int
   rows: Sequence[memory_state.Row]
+  number: int  # of the turn among all of these episodes, for its random draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +77,15 @@ class Response:
   ending: int = 1  # tokens that end it, if finished: they are no text
 
 
-# prompts (empty where the row has nothing to do), contexts (None there), chunk
-Writer = Callable[[list[list[int]], list[Context | None], int], list[Response]]
+# prompts (empty where the row has nothing to do), contexts (None there)
+Writer = Callable[[list[list[int]], list[Context | None]], list[Response]]
 
 
 @dataclasses.dataclass
 class Turn:
   """One response to one chunk, and what became of it."""
 
-  row: int
+  row: int  # of its episode, in the order of the instances
   chunk: int
   prompt: list[int]
   response: Response
@@ -99,10 +103,10 @@ class Turn:
 
 @dataclasses.dataclass
 class Rollouts:
-  """B episodes: their turns, final memories and answers."""
+  """Episodes in the order of their instances; every list is one per episode."""
 
-  instances: list[structs.Instance | None]
-  turns: list[list[Turn]]  # per row, per chunk
+  instances: list[structs.Instance]
+  turns: list[list[Turn]]  # per chunk
   stored: list[memory_state.Memory]  # final, on the host
   entries: list[list[structs.Entry]]  # what they say
   cores: list[str]
@@ -111,39 +115,49 @@ class Rollouts:
   memories: base.Memories  # what the reader saw
   answers: list[list[structs.Answer]]
   scores: list[list[float | None]]  # None where reader or judge failed
-  history: list[list[list[structs.Entry]]]  # per chunk, per row; if asked for
+  history: list[list[list[structs.Entry]]]  # entries per chunk; if asked for
+
+
+@dataclasses.dataclass
+class _Row:
+  """What a row of the batch works on."""
+
+  episode: int
+  instance: structs.Instance
+  chunk: int = 0
+
+  @property
+  def last(self) -> bool:
+    return self.chunk + 1 == len(self.instance.chunks)
 
 
 class Runner:
-  """Runs batches of episodes of one fixed size at compiled shapes."""
+  """Runs episodes, `batch` at a time, at compiled shapes."""
 
   def __init__(
     self, spec: Spec, tokenizer: text_lib.Tokenizer, *, batch: int, timer=None
   ):
     self.spec, self.tokenizer, self.batch = spec, tokenizer, batch
     timer = timer or metrics.Timer()
+    self.pools = pools.Pools(spec, tokenizer, batch=batch, timer=timer)
     self._render = timer.wrap('render', prompts.render)
     self._parse = timer.wrap('parse', self._parse)
-    self._apply = timer.wrap('apply', self._apply)
-    self._search = timer.wrap('search', self._search)
-    self.terms = text_lib.Terms()
-    self._texts: dict[tuple[int, ...], str] = {}
     self._chunks: dict[str, list[int]] = {}
 
   def run(
     self,
-    instances: Sequence[structs.Instance | None],
+    instances: Sequence[structs.Instance],
     writer: Writer,
     panel: reading.Panel,
     *,
     keep_history: bool = False,
   ) -> Rollouts:
-    """One episode per instance; `instances` has at most `batch` items."""
+    """One episode per instance."""
     return self.start(instances, writer, panel, keep_history=keep_history)()
 
   def start(
     self,
-    instances: Sequence[structs.Instance | None],
+    instances: Sequence[structs.Instance],
     writer: Writer,
     panel: reading.Panel,
     *,
@@ -151,46 +165,55 @@ class Runner:
   ) -> Callable[[], Rollouts]:
     """`run` up to the last response; the result waits for what is asked.
 
-    Between the two the next batch can be sampled.
+    Episodes begin in the order of their instances. Between the two the next
+    ones can be sampled.
     """
-    instances = list(instances) + [None] * (self.batch - len(instances))
-    memory = self._empty()
+    instances = list(instances)
+    waiting = collections.deque(enumerate(instances))
+    rows: list[_Row | None] = [None] * self.batch
+    memory = self.pools.empty()
     turns: list[list[Turn]] = [[] for _ in instances]
-    history = []
+    history: list[list] = [[] for _ in instances]
+    stored: list[memory_state.Memory] = [None] * len(instances)
     asked = reading.Reading(panel)
-    chunks = max(len(i.chunks) for i in instances if i)
-    for c in range(chunks):
-      memory = self._turn(memory, instances, c, writer, turns)
+    while waiting or any(rows):
+      free = [r for r, row in enumerate(rows) if row is None][: len(waiting)]
+      for r in free:
+        rows[r] = _Row(*waiting.popleft())
+      if free:
+        memory = self.pools.clear(memory, free)
+      memory = self._turn(memory, rows, writer, turns)
+      busy = [row for row in rows if row]
       if panel.judge:
-        asked.judge([t[c] for t in turns if len(t) > c], instances)
+        asked.judge([turns[row.episode][-1] for row in busy], instances)
       if keep_history:
-        history.append([self._entries(rows) for rows in self._rows(memory)])
-      last = c + 1 == chunks
-      done = asked.done(instances, c, last=last)
-      if done or last:
-        # The next turn overwrites what it is given.
-        kept = memory if last else jax.tree.map(jnp.copy, memory)
-        final = jax.device_get(kept)
-        rows = memory_state.snapshot(final)
-        entries = [self._entries(r) for r in rows]
-        memories = self._memories(kept, entries)
-        asked.read(done, memories, instances)
+        for row, found in zip(rows, self.pools.rows(memory)):
+          if row:
+            history[row.episode].append(self.pools.entries(found))
+      if any(row.last for row in busy):
+        self._end(memory, rows, asked, stored)
+      for r, row in enumerate(rows):
+        if row:
+          rows[r] = (
+            None if row.last else dataclasses.replace(row, chunk=row.chunk + 1)
+          )
+    final = [rows for m in stored for rows in memory_state.snapshot(_batch(m))]
+    entries = [self.pools.entries(rows) for rows in final]
+    memories = self.pools.kept_memories(stored, entries)
+    if not asked.at_once:
+      asked.read(memories, list(enumerate(instances)))
 
     def finish() -> Rollouts:
       read = asked.results(len(instances))
       return Rollouts(
         instances=instances,
         turns=turns,
-        stored=[
-          jax.tree.map(lambda x, i=i: x[i], final)
-          for i in range(len(instances))
-        ],
+        stored=stored,
         entries=entries,
         cores=list(memories.cores),
-        memory_tokens=[sum(len(row.tokens) for row in r) for r in rows],
+        memory_tokens=[sum(len(row.tokens) for row in r) for r in final],
         chunk_tokens=[
-          sum(len(self._encode(c)) for c in i.chunks) if i else 0
-          for i in instances
+          sum(len(self._encode(c)) for c in i.chunks) for i in instances
         ],
         memories=memories,
         answers=[r.answers for r in read],
@@ -200,47 +223,55 @@ class Runner:
 
     return finish
 
-  def _memories(self, memory, entries) -> base.Memories:
-    """What a reader sees of a batch of memories."""
-    cores = [_core(e) for e in entries]
-    return base.Memories(cores, lambda q: self._search(memory, entries, q))
+  def _end(self, memory, rows, asked: reading.Reading, stored) -> None:
+    """Takes, in place, what ended episodes stored; asks their questions."""
+    last = {r: row for r, row in enumerate(rows) if row and row.last}
+    if asked.at_once:  # the next turn overwrites what it is given
+      memory = self.pools.copied(memory)
+    host = jax.device_get(memory)
+    for r, row in last.items():
+      stored[row.episode] = jax.tree.map(lambda x, r=r: x[r].copy(), host)
+    if asked.at_once:
+      found = memory_state.snapshot(host)
+      asked.read(
+        self.pools.memories(memory, [self.pools.entries(f) for f in found]),
+        [
+          (last[r].episode, last[r].instance) if r in last else None
+          for r in range(self.batch)
+        ],
+      )
 
-  def _empty(self):
-    s = self.spec
-    return memory_state.empty_batch(
-      self.batch, tokens=s.pool_tokens, terms=s.pool_terms, rows=s.rows
-    )
-
-  def _turn(self, memory, instances, chunk, writer, turns):
-    """Prompt, respond, parse, apply: one chunk for every row."""
-    rows = self._rows(memory)
+  def _turn(self, memory, rows, writer, turns):
+    """Prompt, respond, parse, apply: the next chunk of every row's episode."""
+    found = self.pools.rows(memory)
     prompt_ids, contexts, cuts = [], [], []
-    for i, instance in enumerate(instances):
+    for row, entries in zip(rows, found):
       ids, cut, context = [], 0, None
-      if instance and chunk < len(instance.chunks):
-        context = Context(instance, chunk, rows[i])
+      if row:
+        number = row.chunk * len(turns) + row.episode
+        context = Context(row.instance, row.chunk, entries, number)
         ids, cut = self._render(
           self.spec.parts,
-          rows[i],
-          self._encode(instance.chunks[chunk]),
+          entries,
+          self._encode(row.instance.chunks[row.chunk]),
           max_tokens=self.spec.prompt_tokens,
           show=self.spec.show,
         )
       prompt_ids.append(ids)
       contexts.append(context)
       cuts.append(cut)
-    responses = writer(prompt_ids, contexts, chunk)
-    new = {}
-    for i, context in enumerate(contexts):
-      if context is not None:
+    responses = writer(prompt_ids, contexts)
+    new: list[Turn | None] = [None] * self.batch
+    for r, row in enumerate(rows):
+      if row:
         text, calls, about = self._parse(
-          responses[i], context.instance.chunks[chunk]
+          responses[r], row.instance.chunks[row.chunk]
         )
-        new[i] = Turn(
-          row=i,
-          chunk=chunk,
-          prompt=prompt_ids[i],
-          response=responses[i],
+        new[r] = Turn(
+          row=row.episode,
+          chunk=row.chunk,
+          prompt=prompt_ids[r],
+          response=responses[r],
           text=text,
           calls=calls,
           statuses=[call.status for call in calls],
@@ -248,19 +279,20 @@ class Runner:
           **about,
           grounded=[],
           verdicts=[],
-          cut_tokens=cuts[i],
+          cut_tokens=cuts[r],
         )
-    memory = self._apply(memory, new, chunk)
-    for i, turn in new.items():
-      chunk_text = contexts[i].instance.chunks[chunk]
-      turn.grounded = content_reward.judge(
-        turn.calls,
-        turn.statuses,
-        chunk=chunk_text,
-        core=self._core_text(rows[i]),
-      )
-      turn.verdicts = list(turn.grounded)
-      turns[i].append(turn)
+    chunk_B = [row.chunk if row else 0 for row in rows]
+    memory = self.pools.apply(memory, new, chunk_B)
+    for row, turn, entries in zip(rows, new, found):
+      if row:
+        turn.grounded = content_reward.judge(
+          turn.calls,
+          turn.statuses,
+          chunk=row.instance.chunks[row.chunk],
+          core=self._core(entries),
+        )
+        turn.verdicts = list(turn.grounded)
+        turns[row.episode].append(turn)
     return memory
 
   def _parse(self, response: Response, chunk: str):
@@ -297,96 +329,15 @@ class Runner:
     """The line, from 0, that each token ends on (its own break not counted)."""
     line, lines = 0, []
     for token in ids:
-      text = self._decode((token,))
+      text = self.pools.decode((token,))
       lines.append(line + text.rstrip('\n').count('\n'))
       line += text.count('\n')
     return lines
 
-  def _apply(self, memory, turns: dict[int, Turn], chunk: int):
-    """Executes the well-formed calls and writes their statuses back."""
-    encoded: list[list[memory_ops.EncodedCall]] = [
-      [] for _ in range(self.batch)
-    ]
-    places: list[list[int]] = [[] for _ in range(self.batch)]
-    for i, turn in turns.items():
-      for place, call in enumerate(turn.calls):
-        if call.status != structs.Status.OK:
-          continue
-        encoded[i].append(self.spec.encoder(call, self.terms))
-        places[i].append(place)
-    packed = memory_ops.pack(
-      encoded,
-      self.spec.max_calls,
-      self.spec.turn_tokens,
-      self.spec.turn_tokens,
+  def _core(self, rows) -> str:
+    return pools.core(
+      self.pools.entries([r for r in rows if r.kind == structs.Kind.CORE])
     )
-    memory, status_BO, uid_BO = memory_ops.apply_turn(
-      memory, packed, chunk, limits=self.spec.limits
-    )
-    status_BO, uid_BO = np.asarray(status_BO), np.asarray(uid_BO)
-    for i, turn in turns.items():
-      for o, place in enumerate(places[i]):
-        turn.statuses[place] = structs.Status(int(status_BO[i, o]))
-        turn.uids[place] = int(uid_BO[i, o])
-    return memory
-
-  def _search(self, memory, entries, queries: base.Queries) -> base.Hits:
-    """BM25 over each memory on the device, `max_queries` at a time."""
-    s = self.spec
-    by_order = [{e.order: e for e in row} for row in entries]
-    hits: base.Hits = [[] for _ in queries]
-    most = max((len(row) for row in queries), default=0)
-    for start in range(0, most, s.max_queries):
-      part = [row[start : start + s.max_queries] for row in queries]
-      words_BQW = np.full(
-        (self.batch, s.max_queries, s.query_words), -1, np.int32
-      )
-      for b, row in enumerate(part):
-        for q, query in enumerate(row):
-          ids = self.terms.find(query)[: s.query_words]
-          words_BQW[b, q, : len(ids)] = ids
-      found = []
-      for kind in (structs.Kind.SEMANTIC, structs.Kind.EPISODIC):
-        if s.limits.enabled[kind]:
-          rows_BQK, _ = retrieval.top_k(
-            memory, words_BQW, kind=kind, k=s.top_k, idf=s.idf
-          )
-          found.append(np.asarray(rows_BQK))
-      rows_BQK = np.concatenate(found, -1) if found else None
-      for b, row in enumerate(part):
-        for q in range(len(row)):
-          orders = rows_BQK[b, q] if found else ()
-          hits[b].append([by_order[b][o] for o in orders if o >= 0])
-    return hits
-
-  def _rows(self, memory) -> list[list[memory_state.Row]]:
-    return memory_state.snapshot(jax.device_get(memory))
-
-  def _entries(self, rows) -> list[structs.Entry]:
-    return [
-      structs.Entry(
-        structs.Kind(row.kind),
-        row.uid,
-        self._decode(row.tokens),
-        row.created,
-        row.updated,
-        row.order,
-        len(row.tokens),
-      )
-      for row in rows
-    ]
-
-  def _core_text(self, rows) -> str:
-    return _core(
-      self._entries([r for r in rows if r.kind == structs.Kind.CORE])
-    )
-
-  def _decode(self, tokens: tuple[int, ...]) -> str:
-    if tokens not in self._texts:
-      if len(self._texts) >= 1 << 16:
-        self._texts.clear()
-      self._texts[tokens] = self.tokenizer.decode(tokens)
-    return self._texts[tokens]
 
   def _encode(self, chunk: str) -> list[int]:
     if chunk not in self._chunks:
@@ -396,5 +347,6 @@ class Runner:
     return self._chunks[chunk]
 
 
-def _core(entries: Sequence[structs.Entry]) -> str:
-  return ''.join(e.text for e in entries if e.kind == structs.Kind.CORE)
+def _batch(memory: memory_state.Memory) -> memory_state.Memory:
+  """One memory as a batch of one."""
+  return jax.tree.map(lambda x: x[None], memory)

@@ -6,7 +6,7 @@ judges wait for another machine (`overlaps`), both happen at once, in threads,
 while other rollouts still sample. Where they need this machine's devices, all
 is asked at the end, in one batch; if only the judge of answers is elsewhere,
 grading begins as soon as the last rollout of the batch is read, while the next
-batch samples. Either way the same is asked, so the answers are the same.
+batch of an evaluation samples. The same is asked, so the answers are the same.
 """
 
 import concurrent.futures
@@ -24,6 +24,8 @@ from mem_alpha.readers import base
 from mem_alpha.readers import judge as judge_lib
 from mem_alpha.rewards import content as content_reward
 from mem_alpha.rewards import marks as marks_lib
+
+Episode = tuple[int, structs.Instance]  # its number in the batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,39 +55,25 @@ class Reading:
 
   def __init__(self, panel: Panel):
     self.panel = panel
-    self._reads: list[tuple[Sequence[int], Callable]] = []
+    # Whether to ask as soon as an episode ends, or only once all have.
+    self.at_once = base.overlaps(panel.reader)
+    self._reads: list[tuple[Sequence[Episode | None], Callable]] = []
     self._judged: list[tuple[list, Callable]] = []
 
-  def done(self, instances, chunk: int, *, last: bool) -> list[int]:
-    """The rows to read after a chunk: those that end with it, or at the last
-    one all that are left."""
-    now = base.overlaps(self.panel.reader)
-    return [
-      row
-      for row, instance in enumerate(instances)
-      if instance and (len(instance.chunks) == chunk + 1 if now else last)
-    ]
-
   def read(
-    self,
-    rows: Sequence[int],
-    memories: base.Memories,
-    instances: Sequence[structs.Instance | None],
+    self, memories: base.Memories, episodes: Sequence[Episode | None]
   ) -> None:
-    """Asks the questions of some rows."""
-    questions = [
-      instance.questions if row in rows else ()
-      for row, instance in enumerate(instances)
-    ]
+    """Asks the questions of those memories that an episode ended with."""
+    questions = [e[1].questions if e else () for e in episodes]
     read = functools.partial(self._answer, memories, questions)
-    now = base.overlaps(self.panel.reader)
+    now = self.at_once
     if not now and self.panel.marker.overlaps:
       answers = read()  # takes its time now or later; grading need not wait
       read, now = (lambda: answers), True
     work = functools.partial(self._mark, read, questions)
-    self._reads.append((rows, _begin(work, now=now)))
+    self._reads.append((episodes, _begin(work, now=now)))
 
-  def judge(self, turns, instances: Sequence[structs.Instance | None]) -> None:
+  def judge(self, turns, instances: Sequence[structs.Instance]) -> None:
     """Asks about what some turns stored; fills in their verdicts in the end."""
     stored = []  # (turn, call, chunk)
     for turn in turns:
@@ -103,12 +91,12 @@ class Reading:
       self._judged.append(([turn for turn, *_ in stored], wait))
 
   def results(self, size: int) -> list[Read]:
-    """Answers and scores of each of `size` memories; fills in all verdicts."""
+    """Answers and scores of `size` episodes; fills in all verdicts."""
     found = [Read([], []) for _ in range(size)]
-    for rows, wait in self._reads:
-      answers, scores = _heard(wait, self.panel.reader)
-      for row in rows:
-        found[row] = Read(answers[row], scores[row])
+    for episodes, wait in self._reads:
+      for episode, *read in zip(episodes, *_heard(wait, self.panel.reader)):
+        if episode:
+          found[episode[0]] = Read(*read)
     for turns, wait in self._judged:
       verdicts = _heard(wait, self.panel.judge)
       for turn, verdict in zip(turns, verdicts, strict=True):

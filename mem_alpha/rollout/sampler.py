@@ -64,7 +64,8 @@ def empty(
     return jnp.full(shape, value, dtype, out_sharding=out)
 
   return Slots(
-    cache=cache_lib.empty(cfg, slots=slots, capacity=capacity),
+    # Odd widths are slow to read.
+    cache=cache_lib.empty(cfg, slots=slots, capacity=-(-capacity // 16) * 16),
     x_BD=full((slots, cfg.width), 0, cfg.dtype),
     seed_B2=full((slots, 2), 0, jnp.uint32),
     live_B=full((slots,), False, bool),

@@ -28,7 +28,7 @@ Script = Callable[
 
 
 class Sampled:
-  """Samples from a decoder. Row i's draws depend on key, chunk and i alone.
+  """Samples from a decoder. Draws depend on the key and the turn's number.
 
   `prefix` holds the tokens that every prompt begins with, if they are to be
   read once for all.
@@ -49,10 +49,9 @@ class Sampled:
       cfg, params, sampling=sampling, sizes=sizes, prefix=prefix
     )
 
-  def __call__(self, prompts, contexts, chunk) -> list[episode.Response]:
-    del contexts  # a model sees the prompt alone
-    rows = chunk * len(prompts) + np.arange(len(prompts))
-    return self.engine(prompts, _keys(self.key, rows))
+  def __call__(self, prompts, contexts) -> list[episode.Response]:
+    numbers = [context.number if context else 0 for context in contexts]
+    return self.engine(prompts, _keys(self.key, np.array(numbers)))
 
 
 _keys = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
@@ -83,7 +82,7 @@ def scripted(
     text = tools.render_response(calls(context, entries, rng))
     return _response(text, tokenizer)
 
-  return lambda prompts, contexts, chunk: [respond(c) for c in contexts]
+  return lambda prompts, contexts: [respond(c) for c in contexts]
 
 
 def recorded(
@@ -97,7 +96,7 @@ def recorded(
     text = said[context.instance.instance_id, context.chunk]
     return _response(text, tokenizer)
 
-  return lambda prompts, contexts, chunk: [respond(c) for c in contexts]
+  return lambda prompts, contexts: [respond(c) for c in contexts]
 
 
 def _response(text: str, tokenizer) -> episode.Response:

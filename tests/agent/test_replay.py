@@ -41,8 +41,8 @@ def run(profile, responses, chunks):
   config.prompt.show = 5
   build.check(config)
 
-  def writer(prompts, contexts, chunk):
-    del contexts
+  def writer(prompts, contexts):
+    chunk = contexts[0].chunk
     tokens = tuple(vocab.encode(responses[chunk]))
     finished = chunk not in TRUNCATED
     tokens += (vocab.end_of_turn,) * finished
@@ -99,7 +99,7 @@ def test_the_view_shows_the_last_five_of_the_published_memory(replay):
   prompt = vocab.decode(rollouts.turns[0][-1].prompt)
   assert '(Only show the most recent 5 out of 9 memories)' in prompt
   assert '(Only show the most recent 5 out of 6 memories)' in prompt
-  before = rollouts.history[-2][0]
+  before = rollouts.history[0][-2]
   shown = [e.text for e in before if e.kind == SEMANTIC][-5:]
   assert all(text_ in prompt for text_ in shown)
   hidden = [e.text for e in before if e.kind == SEMANTIC][:-5]

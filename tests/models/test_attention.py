@@ -36,8 +36,9 @@ def test_attend_equals_reference(length):
   np.testing.assert_allclose(got, want, atol=2e-5)
 
 
-@pytest.mark.parametrize('prefix', [0, 2])
-def test_attend_cached_reads_the_valid_columns(prefix):
+@pytest.mark.parametrize('lengths', [(), (2,), (2, 1, 4)])
+def test_attend_cached_reads_the_valid_columns(lengths):
+  """Behind no prefix, one for all rows, or one each, which is not full."""
   rng = np.random.default_rng(0)
   B, S, K, G, H = 3, 6, 2, 3, 4
   q_BKGH = rng.normal(size=(B, K, G, H)).astype(np.float32)
@@ -45,18 +46,23 @@ def test_attend_cached_reads_the_valid_columns(prefix):
   valid_BS = np.array(
     [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]]
   )
-  k_PKH, v_PKH = rng.normal(size=(2, prefix, K, H)).astype(np.float32)
+  shape = 2, len(lengths), max(lengths, default=0), K, H
+  k_XPKH, v_XPKH = rng.normal(size=shape).astype(np.float32)
+  prefix = k_XPKH.swapaxes(1, 2), v_XPKH.swapaxes(1, 2), np.array(lengths)
   got = attention.attend_cached(
     q_BKGH,
     k_BSKH.swapaxes(1, 2),
     v_BSKH.swapaxes(1, 2),
     valid_BS > 0,
-    (k_PKH.swapaxes(0, 1), v_PKH.swapaxes(0, 1)) if prefix else None,
+    prefix if lengths else None,
   )
   for b in range(B):
     seen = np.flatnonzero(valid_BS[b])
-    k_SKH = np.concatenate([k_PKH, k_BSKH[b, seen]])
-    v_SKH = np.concatenate([v_PKH, v_BSKH[b, seen]])
+    k_SKH, v_SKH = k_BSKH[b, seen], v_BSKH[b, seen]
+    if lengths:
+      x = b * len(lengths) // B
+      k_SKH = np.concatenate([k_XPKH[x, : lengths[x]], k_SKH])
+      v_SKH = np.concatenate([v_XPKH[x, : lengths[x]], v_SKH])
     score_SKG = np.einsum('KGH,SKH->SKG', q_BKGH[b], k_SKH)
     weight_SKG = np.exp(score_SKG / H**0.5)
     weight_SKG /= weight_SKG.sum(0)
@@ -66,7 +72,7 @@ def test_attend_cached_reads_the_valid_columns(prefix):
 
 @pytest.mark.parametrize('name', ['einsum', 'heads', 'dot_product', 'splash'])
 def test_every_kernel_equals_the_reference(name):
-  """Behind a prefix of three keys, too, which all tokens read."""
+  """Behind prefixes, too, of which a row uses the columns of its segment."""
   kernel = {
     **kernels.KERNELS,
     'dot_product': functools.partial(kernels.dot_product, implementation='xla'),
@@ -80,7 +86,7 @@ def test_every_kernel_equals_the_reference(name):
 
   def results(kernel):
     def loss(*args):
-      out = kernel(*args, segment_BT)
+      out = kernel(*args, segment_BT, segment_BT)
       return (out * weight).sum(), out
 
     args = q_BTKGH, k_BTKH, v_BTKH
@@ -93,11 +99,17 @@ def test_every_kernel_equals_the_reference(name):
   want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT)
   np.testing.assert_allclose(got[1], want, atol=2e-5)
   # One segment behind a prefix is the end of a longer row.
+  one_BT = np.ones_like(segment_BT)
+  prefix_BP = np.array([[1, 1, 1], [1, -1, -1]])
+  segment_BS = np.concatenate([prefix_BP, one_BT[:, 3:]], axis=1)
   got = jax.jit(kernel)(
-    q_BTKGH[:, 3:], k_BTKH, v_BTKH, segment_BT[:, 3:] * 0 + 1
+    q_BTKGH[:, 3:], k_BTKH, v_BTKH, one_BT[:, 3:], segment_BS
   )
-  want = _reference(q_BTKGH, k_BTKH, v_BTKH, segment_BT * 0)
-  np.testing.assert_allclose(got, want[:, 3:], atol=2e-5)
+  for b, gap in enumerate((0, 2)):  # columns that row b does not use
+    used = [x[b : b + 1] for x in (q_BTKGH, k_BTKH, v_BTKH)]
+    used = [np.delete(x, np.s_[1 : 1 + gap], axis=1) for x in used]
+    want = _reference(*used, one_BT[b : b + 1, gap:])
+    np.testing.assert_allclose(got[b], want[0, 3 - gap :], atol=2e-5)
 
 
 def test_each_platform_has_a_kernel():

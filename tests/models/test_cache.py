@@ -107,7 +107,7 @@ def test_a_shared_prefix_equals_a_whole_prompt(cfg, length):
   params, tokens_BT = _params(cfg), _tokens()
   prefix_P = _tokens(1, length, seed=1)[0]
   prefix = _read_prefix(cfg, params, prefix_P)
-  assert prefix.tokens == length
+  assert prefix.length_X.tolist() == [length]
   got_BTD = _states(cfg, params, tokens_BT, steps=5, prefix=prefix)
   whole_BT = np.concatenate([np.tile(prefix_P, (B, 1)), tokens_BT], 1)
   want_BTD = _want(cfg, params, whole_BT, length, 5)

@@ -280,7 +280,7 @@ def test_for_sampling_changes_no_bit():
   half = dataclasses.replace(EVERYTHING, dtype='bfloat16')
   params, tokens_BT = _params(half), _tokens()
   ready = decoder.for_sampling(half, params)
-  assert ready['blocks']['query'].dtype == jnp.bfloat16
+  assert [b['query'].dtype for b in ready['blocks']] == [jnp.bfloat16] * 2
   np.testing.assert_array_equal(
     _forward(half, ready, tokens_BT), _forward(half, params, tokens_BT)
   )

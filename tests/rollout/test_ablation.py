@@ -50,9 +50,8 @@ def play(profile, enabled):
   assert config.prompt.profile == profile
   seen = {}
 
-  def writer(prompts, contexts, chunk):
-    del contexts
-    response = written(profile) if chunk == 0 else tools.DONE
+  def writer(prompts, contexts):
+    response = written(profile) if contexts[0].chunk == 0 else tools.DONE
     tokens = (*VOCAB.encode(response), VOCAB.end_of_turn)
     return [episode.Response(tokens, (0.0,) * len(tokens), True)] * len(prompts)
 

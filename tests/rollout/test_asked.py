@@ -19,7 +19,7 @@ def vocab():
 
 def context(number):
   instance = structs.Instance(f'i{number}', 's', ('Mira lives in Oslo.',), ())
-  return episode.Context(instance, 0, ())
+  return episode.Context(instance, 0, (), number)
 
 
 @pytest.mark.parametrize('profile', ['compact', 'reference'])
@@ -38,7 +38,7 @@ def test_a_model_sees_the_prompt_without_marks(vocab, profile):
   )
   empty, (tokens, _, finished, ending) = (
     r if n == 0 else (r.tokens, r.logp, r.finished, r.ending)
-    for n, r in enumerate(writer([[], ids], [None, context(0)], 0))
+    for n, r in enumerate(writer([[], ids], [None, context(0)]))
   )
   assert empty.tokens == () and finished and ending == 0
   assert vocab.decode(tokens) == 'Done'
@@ -66,7 +66,7 @@ def test_an_instance_that_failed_is_noted_and_not_asked_about_again(vocab):
   )
   two = [context(0), context(1)]
   ids = [*parts.prefix, *parts.suffix]
-  assert writer([ids, ids], two, 0)[0].tokens == ()
+  assert writer([ids, ids], two)[0].tokens == ()
   assert failures == {'i0': 'HTTP 500'}
-  writer([ids, ids], two, 1)
+  writer([ids, ids], two)
   assert asks == [2, 1]

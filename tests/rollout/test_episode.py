@@ -87,11 +87,12 @@ def written(tokenizer, habits, show=6):
 def saying(tokenizer, *texts):
   """A writer that answers chunk c with texts[c], the same in every row."""
 
-  def write(prompt_ids, contexts, chunk):
-    ids = (*tokenizer.encode(texts[chunk]), tokenizer.end_of_turn)
-    return [episode.Response(ids, (0.0,) * len(ids), True) for _ in prompt_ids]
+  def say(context):
+    text = texts[context.chunk] if context else ''
+    ids = (*tokenizer.encode(text), tokenizer.end_of_turn)
+    return episode.Response(ids, (0.0,) * len(ids), True)
 
-  return write
+  return lambda prompts, contexts: [say(context) for context in contexts]
 
 
 def mean_score(evaluation):
@@ -136,10 +137,10 @@ def test_deleting_or_swapping_memories_drops_every_score_to_the_floor(
 
   def swapped(memories, queries):
     def turn(rows):
-      return [*rows[1:5], rows[0], *rows[5:]]
+      return [*rows[1:], rows[0]]
 
     def search(q):
-      return turn(memories.search([q[4], *q[:4], *q[5:]]))
+      return turn(memories.search([q[-1], *q[:-1]]))
 
     return LEXICAL(base.Memories(turn(memories.cores), search), queries)
 
@@ -374,7 +375,7 @@ def test_verbatim_writer_stores_a_share_of_sentences(tokenizer):
   calls = writers.verbatim(0.4)
   text_ = ' '.join(f'Sentence number {i} is here.' for i in range(2000))
   instance = structs.Instance('x', 'made', (text_,), ())
-  context = episode.Context(instance, 0, ())
+  context = episode.Context(instance, 0, (), 0)
   stored = calls(context, [], random.Random(0))
   assert 0.37 < len(stored) / 2000 < 0.43
   assert all(call.content in text_ for call in stored)

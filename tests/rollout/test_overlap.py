@@ -1,7 +1,9 @@
-"""Whole episodes whose reading overlaps, fails or is judged by a model."""
+"""Whole episodes that share rows, and whose reading overlaps, fails or is
+judged by a model."""
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,7 +18,6 @@ from mem_alpha.readers import lexical
 from mem_alpha.rewards import total
 from mem_alpha.rollout import episode
 from mem_alpha.rollout import reading
-from mem_alpha.rollout import waves
 from mem_alpha.rollout import writers
 
 BATCH = 6
@@ -51,58 +52,66 @@ def written(tokenizer):
   )
 
 
-def test_long_conversations_come_first_and_copies_stay_together(conversations):
-  cut = [
-    dataclasses.replace(i, chunks=i.chunks[:n])
-    for n, i in zip((2, 5, 1, 4), conversations)
-  ]
-  groups = waves.split(cut, rollouts=3, waves=2)
-  assert [[len(i.chunks) for i in group] for group in groups] == [
-    [5, 5, 5, 4, 4, 4],
-    [2, 2, 2, 1, 1, 1],
-  ]
-  assert waves.split(cut, rollouts=1, waves=1) == [
-    [cut[n] for n in (1, 3, 0, 2)]
-  ]
+def elsewhere(memories, queries):
+  """The lexical reader, as if it ran on another machine."""
+  return LEXICAL(memories, queries)
 
 
-def test_reading_beside_the_sampling_and_in_waves_changes_nothing(
-  make_runner, written, conversations
+elsewhere.overlaps = True
+
+
+@pytest.mark.parametrize('batch', [1, 2, 3])
+@pytest.mark.parametrize('reader', [LEXICAL, elsewhere])
+def test_rows_that_take_the_next_episode_change_nothing(
+  make_runner, written, conversations, batch, reader
 ):
-  """Instances of 1 to 5 chunks: rows end one after the other."""
+  """Episodes of 1 to 5 chunks, all at a time or few: the same in all respects.
+
+  A judge and a history are asked for, too.
+  """
   cut = [
     dataclasses.replace(i, chunks=i.chunks[:n], notes=i.notes[:n])
-    for n, i in enumerate(conversations, 1)
+    for n, i in zip((3, 1, 5, 2, 4), conversations)
   ]
-  runner = make_runner(BATCH)
+  asked = []
+
+  def judge(stored):
+    asked.append(len(stored))
+    return [len(call.content) % 3 > 0 for call, _ in stored]
+
   writer = written(script.IMPERFECT)
-  want = runner.run(cut, writer, READER)
+  calls = []
 
-  def elsewhere(memories, queries):
-    return LEXICAL(memories, queries)
+  def counted(prompts, contexts):
+    calls.append([c and (c.number % 5, c.chunk) for c in contexts])
+    return writer(prompts, contexts)
 
-  elsewhere.overlaps = True
-  found = runner.run(cut, writer, reading.Panel(elsewhere))
-  parts = [
-    runner.start(part, writer, reading.Panel(elsewhere))
-    for part in (cut[:3], cut[3:])
+  want = make_runner(BATCH).run(
+    cut, writer, reading.Panel(LEXICAL, judge=judge), keep_history=True
+  )
+  found = make_runner(batch).run(
+    cut, counted, reading.Panel(reader, judge=judge), keep_history=True
+  )
+  for name in (
+    *('instances', 'entries', 'cores', 'memory_tokens', 'chunk_tokens'),
+    *('answers', 'scores', 'history', 'turns'),
+  ):
+    assert getattr(found, name) == getattr(want, name), name
+  # Words are numbered as they come: in another order of turns, otherwise.
+  unnamed = [
+    [dataclasses.replace(m, terms_P=None) for m in rollouts.stored]
+    for rollouts in (found, want)
   ]
-  joined = waves.join([finish() for finish in parts])
-  rows = [0, 1, 2, BATCH, BATCH + 1]  # of two batches, each of BATCH rows
-  for name in ('entries', 'answers', 'scores', 'memory_tokens'):
-    assert getattr(found, name) == getattr(want, name)
-    values = getattr(joined, name)
-    assert [values[row] for row in rows] == getattr(want, name)[:5]
-  assert (
-    any(want.scores[0]) and [t.row for t in joined.turns[BATCH]] == [BATCH] * 4
-  )
-  queries = [['Who?'] if row in rows else [] for row in range(2 * BATCH)]
-  hits = joined.memories.search(queries)
-  assert [len(h) for h in hits] == [len(q) for q in queries]
-  assert (
-    score.rewards(joined, WEIGHTS)[1].means()
-    == score.rewards(want, WEIGHTS)[1].means()
-  )
+  jax.tree.map(np.testing.assert_array_equal, *unnamed)
+  queries = [[q.text for q in i.questions] for i in cut]
+  assert found.memories.search(queries) == want.memories.search(queries)
+  # Each chunk of each episode once, in order, and no row idle while one waits.
+  done = [turn for row in calls for turn in row if turn]
+  assert sorted(done) == [
+    (e, c) for e, i in enumerate(cut) for c in range(len(i.chunks))
+  ]
+  assert len(calls) == {1: 15, 2: 9, 3: 7}[batch]
+  assert any(want.scores[0])
 
 
 def test_waiting_for_a_batch_while_the_next_is_sampled_changes_nothing(
