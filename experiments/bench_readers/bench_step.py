@@ -9,7 +9,7 @@ takes longer than the first; reading alone is what the second does.
 
   step/all_at_once    64 rollouts of 2 to 20 chunks, all in progress: what is
                       read in the end are the longest, with most questions
-  step/mixed_lengths  the same, longest first, 32 in progress: a row whose
+  step/mixed_lengths  the same, longest first, 16 in progress: a row whose
                       rollout ends takes the next, as in training (grpo.at_once)
   step/equal_lengths  64 rollouts of 5 chunks, 4 in progress
 """
@@ -104,7 +104,7 @@ def run(args):
     with bench_endpoint.serving() as url:
       for name, instances, rows in (
         ('step/all_at_once', mixed, len(mixed)),
-        ('step/mixed_lengths', mixed, len(mixed) // 2),
+        ('step/mixed_lengths', mixed, len(mixed) // 4),
         ('step/equal_lengths', equal, len(equal) // 16),
       ):
         _measure(name, step, instances, rows, url, folder, args)

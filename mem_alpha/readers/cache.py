@@ -74,14 +74,18 @@ class Cache:
         )
     return found
 
-  def put(self, key: bytes, text: str) -> None:
-    """Keeps an answer; it is on disk when this returns."""
+  def put(self, answers: Sequence[tuple[bytes, str]]) -> None:
+    """Keeps answers by their keys; all are on disk when this returns."""
     # UTF-8 has no lone surrogates, but a reply's JSON escapes can spell them.
-    text = text.encode('utf-8', 'replace').decode()
+    rows = [
+      (k, text.encode('utf-8', 'replace').decode()) for k, text in answers
+    ]
     with self._guard():
-      self._db.execute(
-        'INSERT OR REPLACE INTO answers VALUES (?, ?)', (key, text)
-      )
+      self._db.execute('BEGIN IMMEDIATE')
+      with self._db:  # commits, or undoes what failed
+        self._db.executemany(
+          'INSERT OR REPLACE INTO answers VALUES (?, ?)', rows
+        )
 
   def spend(self, requests: int) -> int:
     """Adds to the requests of this run; returns how many that makes."""

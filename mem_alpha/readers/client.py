@@ -88,6 +88,7 @@ class Client:
     self._answered = set()  # models whose settings are right: one has answered
     self._resume_at = 0.0  # time of the loop before which nothing is sent
     self._flying: dict[bytes, asyncio.Task] = {}
+    self._unkept: list[tuple[bytes, str]] = []  # arrived, not yet in the cache
     self._halt = asyncio.Event()
     self._loop: asyncio.AbstractEventLoop | None = None
     self._lock = threading.Lock()
@@ -197,7 +198,7 @@ class Client:
         reply = await self._attempt(path, body)
       if not reply.failed:
         self._answered.add(model)
-        self.cache.put(key, reply.text)
+        await self._keep(key, reply.text)
         break
       if reply.fatal and model not in self._answered:
         raise self._stop(
@@ -214,6 +215,22 @@ class Client:
         break
       await self._wait(attempt, reply.after)
     return base.Completion(reply.text, reply.failed)
+
+  async def _keep(self, key: bytes, text: str) -> None:
+    """Puts an answer into the cache, with those that arrive at the same time.
+
+    That is after the next requests have left: the server need not wait.
+    """
+    if not self._unkept:
+      self._kept = self._loop.create_task(self._keep_all())
+    self._unkept.append((key, text))
+    await asyncio.shield(self._kept)
+
+  async def _keep_all(self) -> None:
+    for _ in range(2):  # those that got the slots begin, then send
+      await asyncio.sleep(0)
+    arrived, self._unkept = self._unkept, []
+    self.cache.put(arrived)
 
   async def _attempt(self, path: str, body) -> protocol.Reply:
     while (pause := self._resume_at - self._loop.time()) > 0:

@@ -20,9 +20,9 @@ def test_many_answers_come_back(tmp_path):
   store = cache.Cache(tmp_path / 'deep' / 'a.sqlite')
   texts = {key(i): f'{i} \u2028 ✿ {"x" * i}' for i in range(1200)}
   for k, text in texts.items():
-    store.put(k, text)
+    store.put([(k, text)])
   assert store.get([*texts, key(-1)]) == texts
-  store.put(key(0), '\ud800')  # no UTF-8 can spell it
+  store.put([(key(0), '\ud800')])  # no UTF-8 can spell it
   assert store.get([key(0)]) == {key(0): '?'}
   assert store.get([]) == {}
 
@@ -32,7 +32,7 @@ def test_threads_and_runs_share_a_file(tmp_path):
 
   def work(store, first):
     for i in range(first, first + 50):
-      store.put(key(i), str(i))
+      store.put([(key(i), str(i))])
       store.spend(1)
 
   threads = [
@@ -55,7 +55,7 @@ def test_a_killed_process_loses_no_answer(tmp_path):
     'from mem_alpha.readers import cache\n'
     'store = cache.Cache(sys.argv[1])\n'
     'for i in range(100):\n'
-    '  store.put(bytes([i]), str(i))\n'
+    '  store.put([(bytes([i]), str(i))])\n'
     'os.kill(os.getpid(), signal.SIGKILL)\n'
   )
   done = subprocess.run([sys.executable, '-c', code, str(path)], timeout=120)
@@ -82,6 +82,6 @@ def test_a_file_that_is_no_cache_is_named(tmp_path, what):
 
 def test_closing_leaves_one_file(tmp_path):
   store = cache.Cache(tmp_path / 'a.sqlite')
-  store.put(key(0), 'x')
+  store.put([(key(0), 'x')])
   store.close()
   assert [p.name for p in tmp_path.iterdir()] == ['a.sqlite']
