@@ -1,17 +1,16 @@
 """How much of the reading of a training step sampling does not hide.
 
-Rollouts of a tiny model on generated conversations, questions answered by a
-server that takes 200 ms. The model's own responses take their time and are then
-replaced by a scripted writer's, so that memories hold something and differ from
-rollout to rollout. Timed: sampling with a reader that says nothing at once; the
-same, read afterwards; the same, read beside it. Not hidden is what the last
-takes longer than the first; reading alone is what the second does.
+256 rollouts of a tiny model on generated conversations, questions answered by a
+server that takes 200 ms, 64 at a time. The model's own responses take their
+time and are then replaced by a scripted writer's, so that memories hold
+something and differ from rollout to rollout. Not hidden is how long a step
+waits for answers after its last response; the peer is all reading done then.
+Beside it stands how much longer sampling itself takes with a reader beside it:
+here both share the cores.
 
-  step/all_at_once    64 rollouts of 2 to 20 chunks, all in progress: what is
-                      read in the end are the longest, with most questions
-  step/mixed_lengths  the same, longest first, 16 in progress: a row whose
-                      rollout ends takes the next, as in training (grpo.at_once)
-  step/equal_lengths  64 rollouts of 5 chunks, 4 in progress
+  step/mixed_lengths  conversations of 2 to 20 chunks, longest first, 64 in
+                      progress: a row whose rollout ends takes the next one
+  step/equal_lengths  conversations of 5 chunks, 16 in progress
 """
 
 import dataclasses
@@ -46,10 +45,6 @@ class _Afterwards:
     return self.reader(memories, queries)
 
 
-def _says_nothing(memories, queries):
-  return [[structs.Answer('') for _ in row] for row in queries]
-
-
 class _Step:
   """The rollouts of a step, with one panel after another."""
 
@@ -71,11 +66,14 @@ class _Step:
 
     return write
 
-  def seconds(self, instances, rows, panel) -> float:
-    """Samples and reads them, `rows` at a time."""
+  def seconds(self, instances, rows, reader) -> tuple[float, float]:
+    """Of sampling `rows` at a time, and of what is read after that."""
     began = time.perf_counter()
-    self.parts.runner(rows).run(instances, self.writer(), panel)
-    return time.perf_counter() - began
+    runner = self.parts.runner(rows)
+    finish = runner.start(instances, self.writer(), reading.Panel(reader))
+    sampled = time.perf_counter()
+    finish()
+    return sampled - began, time.perf_counter() - sampled
 
 
 def _instances(lengths: list[int]) -> list[structs.Instance]:
@@ -98,12 +96,11 @@ def _copies(instances, count: int) -> list[structs.Instance]:
 def run(args):
   with jax.set_mesh(mesh.make(-1, 1)), tempfile.TemporaryDirectory() as folder:
     step = _Step(pathlib.Path(folder))
-    copies = 2 if args.small else 8
+    copies = 2 if args.small else 32
     mixed = _copies(_instances([2, 4, 6, 8, 10, 12, 15, 20]), copies)
     equal = _copies(_instances([5] * 8), copies)
     with bench_endpoint.serving() as url:
       for name, instances, rows in (
-        ('step/all_at_once', mixed, len(mixed)),
         ('step/mixed_lengths', mixed, len(mixed) // 4),
         ('step/equal_lengths', equal, len(equal) // 16),
       ):
@@ -111,26 +108,27 @@ def run(args):
 
 
 def _measure(name, step, instances, rows, url, folder, args):
-  pairs, steps = [], []
-  step.seconds(instances, rows, reading.Panel(_says_nothing))  # compiles
-  for r in range(args.runs):
-    alone = step.seconds(instances, rows, reading.Panel(_says_nothing))
-    times = []
+  pairs, alone, slower = [], [], []
+  for r in range(-1, args.runs):  # the first compiles and does not count
+    found = []
     for order, wrap in ((0, _Afterwards), (1, lambda reader: reader)):
       path = pathlib.Path(folder) / f'{name.replace("/", "_")}_{r}_{order}'
       with bench_endpoint.reading(url, path, step.count) as reader:
-        panel = reading.Panel(wrap(reader))
-        times.append(step.seconds(instances, rows, panel))
-    after, beside = times
-    pairs.append((max(beside - alone, 1e-3), after - alone))
-    steps.append(alone)
+        found.append(step.seconds(instances, rows, wrap(reader)))
+    if r >= 0:
+      (sampling, after), (both, left) = found
+      pairs.append((left, after))
+      alone.append(sampling)
+      slower.append(both / sampling - 1)
   results.add(
     name,
     's of reading that is not hidden',
     pairs,
-    peer='reading after the last response',
+    peer='all reading, after the last response',
     larger_is_better=False,
     write=not args.dry,
-    sampling_seconds=statistics.median(steps),
+    sampling_seconds=statistics.median(alone),
+    sampling_slower_by=statistics.median(slower),
     share_not_hidden=statistics.median(a / b for a, b in pairs),
+    questions=sum(len(i.questions) for i in instances),
   )
