@@ -100,7 +100,10 @@ def _compile_episodes(parts) -> None:
   # What another machine would answer or judge may cost money: it is not asked.
   reader = _says_nothing if base.overlaps(parts.reader) else parts.reader
   for size in _sizes(parts.config):
-    parts.runner(size).run([instance], _writes_nothing, reading.Panel(reader))
+    rollouts = parts.runner(size).run(
+      [instance], _writes_nothing, reading.Panel(reader)
+    )
+    rollouts.memories.search([['']])  # as credit and losses do
 
 
 def _writes_nothing(prompts, contexts) -> list[episode.Response]:
@@ -113,3 +116,6 @@ def _says_nothing(memories, queries) -> list[list[structs.Answer]]:
     [structs.Answer('') for _ in row]
     for row, _ in zip(queries, memories.search(queries))
   ]
+
+
+_says_nothing.overlaps = True

@@ -78,7 +78,7 @@ class Ours:
       self.opt_state,
       parts,
       cfg=self.cfg,
-      spec=update.UpdateSpec(),
+      spec=update.UpdateSpec(remat='dots'),
       tx=self.tx,
     )
     jax.block_until_ready(self.params)

@@ -1,16 +1,13 @@
 """How much of the reading of a training step sampling does not hide.
 
-256 rollouts of a tiny model on generated conversations, questions answered by a
-server that takes 200 ms, 64 at a time. The model's own responses take their
+256 rollouts of a tiny model, 8 of each of 32 generated conversations of 2 to 20
+chunks, longest first; 64 are in progress, and a row whose rollout ends takes the
+next. Questions are answered by a server that takes 200 ms, 64 at a time. The model's own responses take their
 time and are then replaced by a scripted writer's, so that memories hold
 something and differ from rollout to rollout. Not hidden is how long a step
 waits for answers after its last response; the peer is all reading done then.
 Beside it stands how much longer sampling itself takes with a reader beside it:
 here both share the cores.
-
-  step/mixed_lengths  conversations of 2 to 20 chunks, longest first, 64 in
-                      progress: a row whose rollout ends takes the next one
-  step/equal_lengths  conversations of 5 chunks, 16 in progress
 """
 
 import dataclasses
@@ -20,6 +17,7 @@ import tempfile
 import time
 
 import jax
+import numpy as np
 
 from configs import embedded
 from experiments.bench_readers import bench_endpoint
@@ -96,23 +94,19 @@ def _copies(instances, count: int) -> list[structs.Instance]:
 def run(args):
   with jax.set_mesh(mesh.make(-1, 1)), tempfile.TemporaryDirectory() as folder:
     step = _Step(pathlib.Path(folder))
-    copies = 2 if args.small else 32
-    mixed = _copies(_instances([2, 4, 6, 8, 10, 12, 15, 20]), copies)
-    equal = _copies(_instances([5] * 8), copies)
+    count = 4 if args.small else 32
+    lengths = np.linspace(2, 20, count).round().astype(int).tolist()
+    instances = _copies(_instances(lengths), 8)
     with bench_endpoint.serving() as url:
-      for name, instances, rows in (
-        ('step/mixed_lengths', mixed, len(mixed) // 4),
-        ('step/equal_lengths', equal, len(equal) // 16),
-      ):
-        _measure(name, step, instances, rows, url, folder, args)
+      _measure(step, instances, len(instances) // 4, url, folder, args)
 
 
-def _measure(name, step, instances, rows, url, folder, args):
+def _measure(step, instances, rows, url, folder, args):
   pairs, alone, slower = [], [], []
   for r in range(-1, args.runs):  # the first compiles and does not count
     found = []
     for order, wrap in ((0, _Afterwards), (1, lambda reader: reader)):
-      path = pathlib.Path(folder) / f'{name.replace("/", "_")}_{r}_{order}'
+      path = pathlib.Path(folder) / f'{r}_{order}'
       with bench_endpoint.reading(url, path, step.count) as reader:
         found.append(step.seconds(instances, rows, wrap(reader)))
     if r >= 0:
@@ -121,7 +115,7 @@ def _measure(name, step, instances, rows, url, folder, args):
       alone.append(sampling)
       slower.append(both / sampling - 1)
   results.add(
-    name,
+    'step/mixed_lengths',
     's of reading that is not hidden',
     pairs,
     peer='all reading, after the last response',
