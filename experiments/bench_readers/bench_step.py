@@ -1,8 +1,8 @@
 """How much of the reading of a training step sampling does not hide.
 
 256 rollouts of a tiny model, 8 of each of 32 generated conversations of 2 to 20
-chunks, longest first; 64 are in progress, and a row whose rollout ends takes
-the next. Questions are answered by a server that takes 200 ms, 64 at a time.
+chunks, longest first; 64 or 16 are in progress, and a row whose rollout ends
+takes the next. Questions are answered by a server that takes 200 ms, 64 at a time.
 The model's own responses take their time and are then replaced by a scripted
 writer's, so that memories hold something and differ from rollout to rollout.
 Not hidden is how long a step waits for answers after its last response; the
@@ -98,24 +98,29 @@ def run(args):
     lengths = np.linspace(2, 20, count).round().astype(int).tolist()
     instances = _copies(_instances(lengths), 8)
     with bench_endpoint.serving() as url:
-      _measure(step, instances, len(instances) // 4, url, folder, args)
+      for part in (4, 16):
+        rows = len(instances) // part
+        name = f'step/{rows}_at_once'
+        if args.at_once in (None, rows):
+          _measure(name, step, instances, rows, url, folder, args)
 
 
-def _measure(step, instances, rows, url, folder, args):
-  pairs, alone, slower = [], [], []
+def _measure(name, step, instances, rows, url, folder, args):
+  pairs, alone, beside, slower = [], [], [], []
   for r in range(-1, args.runs):  # the first compiles and does not count
     found = []
     for order, wrap in ((0, _Afterwards), (1, lambda reader: reader)):
-      path = pathlib.Path(folder) / f'{r}_{order}'
+      path = pathlib.Path(folder) / f'{rows}_{r}_{order}'
       with bench_endpoint.reading(url, path, step.count) as reader:
         found.append(step.seconds(instances, rows, wrap(reader)))
     if r >= 0:
       (sampling, after), (both, left) = found
       pairs.append((left, after))
       alone.append(sampling)
+      beside.append(both)
       slower.append(both / sampling - 1)
   results.add(
-    'step/mixed_lengths',
+    name,
     's of reading that is not hidden',
     pairs,
     peer='all reading, after the last response',
@@ -123,6 +128,9 @@ def _measure(step, instances, rows, url, folder, args):
     write=not args.dry,
     sampling_seconds=statistics.median(alone),
     sampling_slower_by=statistics.median(slower),
-    share_not_hidden=statistics.median(a / b for a, b in pairs),
+    share_of_reading=statistics.median(a / b for a, b in pairs),
+    share_of_step=statistics.median(
+      left / (sampled + left) for (left, _), sampled in zip(pairs, beside)
+    ),
     questions=sum(len(i.questions) for i in instances),
   )

@@ -25,6 +25,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('names', nargs='+', choices=_BENCHES)
   parser.add_argument('--gguf', help='SmolLM2 as a GGUF file, for local')
+  parser.add_argument('--at_once', type=int, help='only this step')
   parser.add_argument('--runs', type=int, default=3)
   parser.add_argument('--small', action='store_true')
   parser.add_argument('--dry', action='store_true')
