@@ -2,12 +2,12 @@
 
 256 rollouts of a tiny model, 8 of each of 32 generated conversations of 2 to 20
 chunks, longest first; 64 or 16 are in progress, and a row whose rollout ends
-takes the next. Questions are answered by a server that takes 200 ms, 64 at a time.
-The model's own responses take their time and are then replaced by a scripted
-writer's, so that memories hold something and differ from rollout to rollout.
-Not hidden is how long a step waits for answers after its last response; the
-peer is all reading done then. Beside it stands how much longer sampling itself
-takes with a reader beside it: here both share the cores.
+takes the next. Questions are answered by a server that takes 200 ms, 64 at a
+time. The model's own responses take their time and are then replaced by a
+scripted writer's, so that memories hold something and differ from rollout to
+rollout. Not hidden is how long a step waits for answers after its last
+response; the peer is all reading done then. Beside it stands how much longer
+sampling itself takes with a reader beside it: here both share the cores.
 """
 
 import dataclasses
