@@ -56,8 +56,11 @@ class Prompts:
   length_B: jax.Array
 
   def as_prefix(self) -> Prefix:
-    """What was read, for others to go on from."""
-    return Prefix(self.k_LBKTH, self.v_LBKTH, self.past_LBWD, self.length_B)
+    """What was read, to go on from; every device has a single one."""
+    prefix = Prefix(self.k_LBKTH, self.v_LBKTH, self.past_LBWD, self.length_B)
+    return (
+      jax.tree.map(_everywhere, prefix) if len(self.length_B) == 1 else prefix
+    )
 
 
 @jax.tree_util.register_dataclass
@@ -101,12 +104,15 @@ def read_prefix(cfg: config.Config, params, tokens_P) -> Prefix:
   length_B = jnp.full(rows, P, jnp.int32)
   read = prefill(cfg, params, None, tokens_BP, length_B)
 
-  def only(x):
-    axes = [a if a == 'tp' else None for a in jax.typeof(x).sharding.spec]
-    return mesh.place(x, *axes)[:, :1]
-
-  first = jax.tree.map(only, (read.k_LBKTH, read.v_LBKTH, read.past_LBWD))
+  rows = read.k_LBKTH, read.v_LBKTH, read.past_LBWD
+  first = jax.tree.map(lambda x: _everywhere(x)[:, :1], rows)
   return Prefix(*first, jnp.full(1, P, jnp.int32))
+
+
+def _everywhere(x):
+  """Rows that every device has, not only one of them."""
+  axes = [a if a == 'tp' else None for a in jax.typeof(x).sharding.spec]
+  return mesh.place(x, *axes)
 
 
 def prefill(
