@@ -109,26 +109,29 @@ def split_rows(x_B: jax.Array, count: int) -> jax.Array:
 
   Devices share the groups, or the rows where there is only one.
   """
-  rows = ('fsdp', None) if count > 1 else (None, 'fsdp')
   shape = (count, x_B.shape[0] // count, *x_B.shape[1:])
-  return reshape(x_B, shape, *rows, *_axes(x_B)[1:])
+  return reshape(x_B, shape, *_shared(count), *axes(x_B)[1:])
 
 
 def join_rows(x_XR: jax.Array) -> jax.Array:
   """What `split_rows` took apart."""
-  return reshape(x_XR, (-1, *x_XR.shape[2:]), 'fsdp', *_axes(x_XR)[2:])
+  return reshape(x_XR, (-1, *x_XR.shape[2:]), 'fsdp', *axes(x_XR)[2:])
 
 
 def spread(x_X: jax.Array, rows: int) -> jax.Array:
   """A copy of what a group has, [X, ...], for each of its rows: [B, ...]."""
   count, *rest = x_X.shape
-  split = ('fsdp', None) if count > 1 else (None, 'fsdp')
-  out = spec(*split, *_axes(x_X)[1:])
+  out = spec(*_shared(count), *axes(x_X)[1:])
   shape = (count, rows // count, *rest)
   return join_rows(jnp.broadcast_to(x_X[:, None], shape, out_sharding=out))
 
 
-def _axes(x) -> tuple[str | None, ...]:
+def _shared(count: int) -> tuple[str | None, str | None]:
+  """How groups and their rows are split."""
+  return ('fsdp', None) if count > 1 else (None, 'fsdp')
+
+
+def axes(x: jax.Array) -> tuple[str | None, ...]:
   """The mesh axis that each axis of x is split over."""
   return tuple(jax.typeof(x).sharding.spec)
 

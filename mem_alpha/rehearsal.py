@@ -98,8 +98,9 @@ def _compile_episodes(parts) -> None:
   instance = parts.instances('train', 1)[0]
   instance = dataclasses.replace(instance, chunks=instance.chunks[:1])
   # What another machine would answer or judge may cost money: it is not asked.
-  elsewhere = base.overlaps(parts.panel.reader)
-  reader = _says_nothing if elsewhere else parts.reader
+  reader = parts.panel.reader
+  if base.overlaps(reader):
+    reader = _says_nothing
   for size in _sizes(parts.config):
     rollouts = parts.runner(size).run(
       [instance], _writes_nothing, reading.Panel(reader)

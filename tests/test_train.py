@@ -308,8 +308,13 @@ def test_shuffled_advantages_and_groups_are_reachable(tmp_path):
   assert len(metrics.read(tmp_path / 'metrics.jsonl')) == STEPS + 1
 
 
-def test_all_is_compiled_before_the_first_step(tmp_path, capsys, monkeypatch):
-  """With a reader that reads beside the sampling, and rows used again."""
+def test_all_is_compiled_before_the_first_step(
+  tmp_path, capsys, monkeypatch, unbroken
+):
+  """With a reader that reads beside the sampling, and rows used again.
+
+  Neither changes a bit of what comes out.
+  """
   monkeypatch.setattr(lexical.Lexical, 'overlaps', True, raising=False)
   jax.clear_caches()  # what the runs before have compiled
   config = small_config()
@@ -320,6 +325,7 @@ def test_all_is_compiled_before_the_first_step(tmp_path, capsys, monkeypatch):
     r'(\d+) programs were compiled .*, (\d+) later', said
   )[0]
   assert int(before) > 20 and int(later) == 0
+  assert results(tmp_path) == results(unbroken)
 
 
 def test_a_run_trains_on_prepared_files(tmp_path):

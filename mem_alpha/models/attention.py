@@ -118,7 +118,7 @@ def _read(q_BKGH, k_XKSH, v_XKSH, valid_XS):
   """
   X, (B, K, G, H) = k_XKSH.shape[0], q_BKGH.shape
   q_XKRGH = mesh.split_rows(q_BKGH, X).swapaxes(1, 2)
-  split = ('fsdp', 'tp') if X > 1 else (None, 'tp', 'fsdp')
+  split = mesh.axes(q_XKRGH)[:3]
   score_XKQS = _scores(mesh.reshape(q_XKRGH, (X, K, -1, H), *split), k_XKSH)
   score_XKQS = jnp.where(valid_XS[:, None, None], score_XKQS, NEGATIVE)
   best_XKQ1 = score_XKQS.max(-1, keepdims=True)

@@ -111,7 +111,7 @@ def read_prefix(cfg: config.Config, params, tokens_P) -> Prefix:
 
 def _everywhere(x):
   """Rows that every device has, not only one of them."""
-  axes = [a if a == 'tp' else None for a in jax.typeof(x).sharding.spec]
+  axes = [axis if axis == 'tp' else None for axis in mesh.axes(x)]
   return mesh.place(x, *axes)
 
 

@@ -130,6 +130,12 @@ class _Row:
   def last(self) -> bool:
     return self.chunk + 1 == len(self.instance.chunks)
 
+  def after(self) -> '_Row | None':
+    """The next chunk of the episode; None behind its last."""
+    if self.last:
+      return None
+    return dataclasses.replace(self, chunk=self.chunk + 1)
+
 
 class Runner:
   """Runs episodes, `batch` at a time, at compiled shapes."""
@@ -171,33 +177,38 @@ class Runner:
     instances = list(instances)
     waiting = collections.deque(enumerate(instances))
     rows: list[_Row | None] = [None] * self.batch
-    memory = self.pools.empty()
+    memory, kept = self.pools.empty(), [[] for _ in rows]
     turns: list[list[Turn]] = [[] for _ in instances]
     history: list[list] = [[] for _ in instances]
-    stored: list[memory_state.Memory] = [None] * len(instances)
+    final, stored = {}, {}  # by episode: its last rows, and their memory
     asked = reading.Reading(panel)
     while waiting or any(rows):
       free = [r for r, row in enumerate(rows) if row is None][: len(waiting)]
       for r in free:
-        rows[r] = _Row(*waiting.popleft())
+        rows[r], kept[r] = _Row(*waiting.popleft()), []
       if free:
         memory = self.pools.clear(memory, free)
-      memory = self._turn(memory, rows, writer, turns)
-      busy = [row for row in rows if row]
+      memory = self._turn(memory, rows, kept, writer, turns)
+      host = jax.device_get(memory)
+      kept = memory_state.snapshot(host)
+      busy = {r: row for r, row in enumerate(rows) if row}
       if panel.judge:
-        asked.judge([turns[row.episode][-1] for row in busy], instances)
+        new = [turns[row.episode][-1] for row in busy.values()]
+        asked.judge(new, instances)
       if keep_history:
-        for row, found in zip(rows, self.pools.rows(memory)):
-          if row:
-            history[row.episode].append(self.pools.entries(found))
-      if any(row.last for row in busy):
-        self._end(memory, rows, asked, stored)
-      for r, row in enumerate(rows):
-        if row:
-          rows[r] = (
-            None if row.last else dataclasses.replace(row, chunk=row.chunk + 1)
-          )
-    final = [rows for m in stored for rows in memory_state.snapshot(_batch(m))]
+        for r, row in busy.items():
+          history[row.episode].append(self.pools.entries(kept[r]))
+      ended = {r: row for r, row in busy.items() if row.last}
+      for r, row in ended.items():
+        final[row.episode] = kept[r]
+        stored[row.episode] = jax.tree.map(lambda x, r=r: x[r].copy(), host)
+      if ended and asked.at_once:
+        self._ask(memory, kept, ended, asked)
+      rows = [row.after() if row else None for row in rows]
+    final, stored = (
+      [by_episode[e] for e in range(len(instances))]
+      for by_episode in (final, stored)
+    )
     entries = [self.pools.entries(rows) for rows in final]
     memories = self.pools.kept_memories(stored, entries)
     if not asked.at_once:
@@ -223,29 +234,21 @@ class Runner:
 
     return finish
 
-  def _end(self, memory, rows, asked: reading.Reading, stored) -> None:
-    """Takes, in place, what ended episodes stored; asks their questions."""
-    last = {r: row for r, row in enumerate(rows) if row and row.last}
-    if asked.at_once:  # the next turn overwrites what it is given
-      memory = self.pools.copied(memory)
-    host = jax.device_get(memory)
-    for r, row in last.items():
-      stored[row.episode] = jax.tree.map(lambda x, r=r: x[r].copy(), host)
-    if asked.at_once:
-      found = memory_state.snapshot(host)
-      asked.read(
-        self.pools.memories(memory, [self.pools.entries(f) for f in found]),
-        [
-          (last[r].episode, last[r].instance) if r in last else None
-          for r in range(self.batch)
-        ],
-      )
+  def _ask(self, memory, kept, ended, asked: reading.Reading) -> None:
+    """Asks the questions of the episodes that some rows have ended."""
+    episodes = [None] * self.batch
+    for r, row in ended.items():
+      episodes[r] = row.episode, row.instance
+    entries = [self.pools.entries(rows) for rows in kept]
+    # The next turn overwrites what it is given.
+    asked.read(
+      self.pools.memories(self.pools.copied(memory), entries), episodes
+    )
 
-  def _turn(self, memory, rows, writer, turns):
+  def _turn(self, memory, rows, kept, writer, turns):
     """Prompt, respond, parse, apply: the next chunk of every row's episode."""
-    found = self.pools.rows(memory)
     prompt_ids, contexts, cuts = [], [], []
-    for row, entries in zip(rows, found):
+    for row, entries in zip(rows, kept):
       ids, cut, context = [], 0, None
       if row:
         number = row.chunk * len(turns) + row.episode
@@ -283,7 +286,7 @@ class Runner:
         )
     chunk_B = [row.chunk if row else 0 for row in rows]
     memory = self.pools.apply(memory, new, chunk_B)
-    for row, turn, entries in zip(rows, new, found):
+    for row, turn, entries in zip(rows, new, kept):
       if row:
         turn.grounded = content_reward.judge(
           turn.calls,
@@ -345,8 +348,3 @@ class Runner:
         self._chunks.clear()
       self._chunks[chunk] = self.tokenizer.encode(chunk)
     return self._chunks[chunk]
-
-
-def _batch(memory: memory_state.Memory) -> memory_state.Memory:
-  """One memory as a batch of one."""
-  return jax.tree.map(lambda x: x[None], memory)

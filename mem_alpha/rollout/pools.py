@@ -5,7 +5,7 @@ and a search is BM25 over every memory at once.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -93,24 +93,8 @@ class Pools:
     """A copy that stays as it is, on the devices; also of one on the host."""
     return _copied(memory)
 
-  def rows(self, memory) -> list[list[memory_state.Row]]:
-    """The live entries of each memory, as token ids."""
-    return memory_state.snapshot(jax.device_get(memory))
-
   def entries(self, rows: Sequence[memory_state.Row]) -> list[structs.Entry]:
-    """What some rows say."""
-    return [
-      structs.Entry(
-        structs.Kind(row.kind),
-        row.uid,
-        self.decode(row.tokens),
-        row.created,
-        row.updated,
-        row.order,
-        len(row.tokens),
-      )
-      for row in rows
-    ]
+    return entries(rows, self.decode)
 
   def memories(self, memory, entries: Entries) -> base.Memories:
     """What a reader sees of a batch of memories."""
@@ -176,6 +160,24 @@ class Pools:
         self._texts.clear()
       self._texts[tokens] = self.tokenizer.decode(tokens)
     return self._texts[tokens]
+
+
+def entries(
+  rows: Sequence[memory_state.Row], decode: Callable[[tuple[int, ...]], str]
+) -> list[structs.Entry]:
+  """What some rows of a memory say."""
+  return [
+    structs.Entry(
+      structs.Kind(row.kind),
+      row.uid,
+      decode(row.tokens),
+      row.created,
+      row.updated,
+      row.order,
+      len(row.tokens),
+    )
+    for row in rows
+  ]
 
 
 def core(entries: Sequence[structs.Entry]) -> str:

@@ -18,6 +18,7 @@ from mem_alpha.agent import writer as script
 from mem_alpha.models import decoder
 from mem_alpha.rollout import engine
 from mem_alpha.rollout import episode
+from mem_alpha.rollout import pools
 from mem_alpha.rollout import sampler
 
 # (context, memory as entries, rng) -> calls and remarks
@@ -68,17 +69,7 @@ def scripted(
     rng = random.Random(
       f'{seed}/{context.instance.instance_id}/{context.chunk}'
     )
-    entries = [
-      structs.Entry(
-        structs.Kind(row.kind),
-        row.uid,
-        tokenizer.decode(row.tokens),
-        row.created,
-        row.updated,
-        row.order,
-      )
-      for row in context.rows
-    ]
+    entries = pools.entries(context.rows, tokenizer.decode)
     text = tools.render_response(calls(context, entries, rng))
     return _response(text, tokenizer)
 

@@ -1,5 +1,7 @@
 """Shared prefixes: the same answers as one prompt each, at less work."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -102,12 +104,15 @@ def test_a_prefix_over_its_limit_is_refused(params):
     ask([(prefix + [7] * 9, tails)])
 
 
-def test_a_mesh_changes_nothing(params):
+@pytest.mark.parametrize('sizes, count', [((2, 2), 2), ((1, 1), 1)])
+def test_a_mesh_changes_nothing(params, sizes, count):
+  """Groups that devices share, and a single one, which all have."""
   groups = random_groups(11, (3, 1, 2))
-  ask = continuations.Continuer(CFG, params, shape=SHAPE, sampling=GREEDY)
+  shape = dataclasses.replace(SHAPE, groups=count)
+  ask = continuations.Continuer(CFG, params, shape=shape, sampling=GREEDY)
   want = ask(groups)
-  mesh = jax.make_mesh((2, 2), ('fsdp', 'tp'), devices=jax.devices()[:4])
-  with jax.set_mesh(mesh):
+  devices = jax.devices()[: sizes[0] * sizes[1]]
+  with jax.set_mesh(jax.make_mesh(sizes, ('fsdp', 'tp'), devices=devices)):
     split = decoder.init(CFG, jax.random.key(0))
-    ask = continuations.Continuer(CFG, split, shape=SHAPE, sampling=GREEDY)
+    ask = continuations.Continuer(CFG, split, shape=shape, sampling=GREEDY)
     assert ask(groups) == want
