@@ -23,15 +23,19 @@ from flax import nnx
 from mem_alpha import mesh
 from mem_alpha.models import attention
 from mem_alpha.models import config
+from mem_alpha.models import heads
 from mem_alpha.models import layers
 
 Config = config.Config
 
 # What a layer keeps for the backward pass: everything, the results of its
-# matrix products, or only its input.
+# matrix products and of attention, or only its input.
 REMAT = {
   'none': None,
-  'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  'dots': jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    jax.checkpoint_policies.save_only_these_names(heads.KEPT),
+  ),
   'full': jax.checkpoint_policies.nothing_saveable,
 }
 
