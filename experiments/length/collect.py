@@ -14,16 +14,17 @@ BAR = 0.9  # share of the score at 1x that is kept at 16x
 
 
 def figures(workdirs: list[str]) -> list[dict]:
-  """One row per run, length and system, as in figures.csv."""
+  """One row per run, evaluation and system, as in figures.csv."""
   rows = []
   for workdir in workdirs:
-    for times in run.TIMES:
-      summary = evaluations.load(workdir, run.name(times))
+    for evaluation, settings in run.settings(128).items():
+      summary = evaluations.load(workdir, evaluation)
       for system in run.SYSTEMS:
         own = summary['intervals'][system]
         costs = summary['costs'][system]
         rows.append(
-          dict(run=summary['run'], seed=summary['seed'], times=times)
+          dict(run=summary['run'], seed=summary['seed'], evaluation=evaluation)
+          | dict(length=settings['data.synthetic.tokens'])
           | dict(system=system, mean=own['mean']['value'])
           | {key: own['mean'][key] for key in ('low', 'high')}
           | dict(memory_tokens=own['memory_tokens']['value'])
@@ -33,8 +34,10 @@ def figures(workdirs: list[str]) -> list[dict]:
   return rows
 
 
-def average(rows: list[dict], system: str, times: int, key: str) -> float:
-  own = [r[key] for r in rows if (r['system'], r['times']) == (system, times)]
+def average(rows: list[dict], system: str, times: int | str, key: str) -> float:
+  """Over runs, of an evaluation or of the one at some times the length."""
+  wanted = system, times if isinstance(times, str) else run.name(times)
+  own = [r[key] for r in rows if (r['system'], r['evaluation']) == wanted]
   return sum(own) / len(own)
 
 
@@ -48,15 +51,19 @@ def readme(rows: list[dict]) -> str:
     ]
     for system in run.SYSTEMS
   ]
+  sparse = ', '.join(
+    f'{system} {average(rows, system, run.SPARSE, "mean"):.3f}'
+    for system in run.SYSTEMS
+  )
   runs = dict.fromkeys(row['run'] for row in rows)
-  instances = {row['times']: row['instances'] for row in rows}
+  instances = {row['evaluation']: row['instances'] for row in rows}
   kept = []
   for name in runs:
     own = [r for r in rows if r['run'] == name]
     short, long = (average(own, 'grpo', t, 'mean') for t in (1, 16))
     kept.append(f'{name} {long / short:.3f}')
   ratio = average(rows, 'grpo', 16, 'mean') / average(rows, 'grpo', 1, 'mean')
-  heads = [f'{t}x, {instances[t]} instances' for t in run.TIMES]
+  heads = [f'{t}x, {instances[run.name(t)]} instances' for t in run.TIMES]
   return (
     '# Length generalisation, embedded tier\n\n'
     f'Made by `collect.py` from {", ".join(runs)}, trained at 1x '
@@ -66,6 +73,8 @@ def readme(rows: list[dict]) -> str:
     f'{evaluations.markdown(["", *heads], table)}\n'
     f'GRPO at 16x over GRPO at 1x: {ratio:.3f} ({", ".join(kept)}); bar {BAR}: '
     f'{"met" if ratio >= BAR else "NOT met"}.\n\n'
+    'At 16x with chunks of about four lines, where those of training have six: '
+    f'{sparse}.\n\n'
     '## Published, on other data and at another scale\n\n'
     'Trained at 30k tokens at most, tested up to 474k (about 16 times).\n\n'
     f'{published.table("table_2")}'

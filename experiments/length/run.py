@@ -3,13 +3,16 @@
 python -m experiments.length.run runs/s0 runs/s1 [-- --config.NAME=VALUE …]
 
 The agent's memory may grow with the text, as its capacity at 1x times the
-length; prompts, and so what the agent sees at a time, do not grow.
+length; prompts, and so what the agent sees at a time, do not grow. Chunks stay
+as long as those of training, but for one more evaluation at 16 times, whose
+chunks have four lines in place of six.
 """
 
 from experiments import evaluations
 
 TIMES = (1, 4, 16, 64)
-TOKENS = 315  # five chunks of 63 tokens, the length that is trained on
+SPARSE = 'length_x16_sparse'
+TOKENS = 385  # five chunks of 77 tokens, the length that is trained on
 BUDGET = 512  # tokens of full context and of overwrite memory, at any length
 SYSTEMS = (
   'no_memory',
@@ -28,7 +31,7 @@ def name(times: int) -> str:
 
 def settings(test: int):
   """Fewer instances where each has more chunks and questions."""
-  return {
+  found = {
     name(times): {
       'eval.systems': SYSTEMS,
       'data.synthetic.tokens': TOKENS * times,
@@ -42,6 +45,7 @@ def settings(test: int):
     }
     for times in TIMES
   }
+  return found | {SPARSE: found[name(16)] | {'data.synthetic.small_talk': 5}}
 
 
 if __name__ == '__main__':

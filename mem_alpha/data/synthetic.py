@@ -74,16 +74,19 @@ class Spec:
         )
 
 
-def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 63) -> Spec:
+def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 77) -> Spec:
   """About `tokens` tokens of chunks (1k to 500k and up).
 
-  Facts, events and small talk grow with the chunks; classes and topics do not.
+  Facts, events and small talk grow with the chunks; classes and topics do not,
+  and small talk takes their place, so that chunks stay as long as they were.
   """
   times = max(1, round(tokens / tokens_per_chunk / spec.chunks))
   grow = ('chunks', 'facts', 'events', 'small_talk')
-  return dataclasses.replace(
-    spec, **{name: getattr(spec, name) * times for name in grow}
+  grown = {name: getattr(spec, name) * times for name in grow}
+  grown['small_talk'] += (times - 1) * (
+    spec.classes * spec.examples + spec.topics
   )
+  return dataclasses.replace(spec, **grown)
 
 
 def instance(spec: Spec, split: str, seed: int, index: int) -> structs.Instance:
