@@ -112,6 +112,24 @@ def test_every_kernel_equals_the_reference(name):
     np.testing.assert_allclose(got[b], want[0, 3 - gap :], atol=2e-5)
 
 
+def test_no_score_waits_for_the_backward_pass():
+  """What is kept grows with the length, not with its square."""
+
+  def kept(T):
+    args = [jnp.zeros((1, T, 1, 2, 4)), *jnp.zeros((2, 1, T, 1, 4))]
+    segment_BT = jnp.ones((1, T), int)
+    _, back = jax.eval_shape(
+      lambda *args: jax.vjp(
+        lambda *args: kernels.KERNELS['heads'](*args, segment_BT, segment_BT),
+        *args,
+      ),
+      *args,
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(back))
+
+  assert kept(1024) <= 2 * kept(512)
+
+
 def test_each_platform_has_a_kernel():
   assert set(attention.BY_PLATFORM.values()) <= set(kernels.KERNELS)
 
