@@ -78,14 +78,15 @@ def scaled(spec: Spec, tokens: int, tokens_per_chunk: int = 77) -> Spec:
   """About `tokens` tokens of chunks (1k to 500k and up).
 
   Facts, events and small talk grow with the chunks; classes and topics do not,
-  and small talk takes their place, so that chunks stay as long as they were.
+  and small talk, if there is any, takes their place, so that chunks stay as
+  long as they were.
   """
   times = max(1, round(tokens / tokens_per_chunk / spec.chunks))
   grow = ('chunks', 'facts', 'events', 'small_talk')
   grown = {name: getattr(spec, name) * times for name in grow}
-  grown['small_talk'] += (times - 1) * (
-    spec.classes * spec.examples + spec.topics
-  )
+  if spec.small_talk:
+    fixed = spec.classes * spec.examples + spec.topics
+    grown['small_talk'] += (times - 1) * fixed
   return dataclasses.replace(spec, **grown)
 
 

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mem_alpha import mesh
+from mem_alpha.models import heads
 from mem_alpha.models import kernels
 
 # What each platform computes whole rows with; Config.attention overrides it.
 BY_PLATFORM = {'cpu': 'heads', 'gpu': 'cudnn', 'tpu': 'splash'}
-NEGATIVE = kernels.NEGATIVE
 
 
 def segment_positions(segment_BT):
@@ -120,7 +120,7 @@ def _read(q_BKGH, k_XKSH, v_XKSH, valid_XS):
   q_XKRGH = mesh.split_rows(q_BKGH, X).swapaxes(1, 2)
   split = mesh.axes(q_XKRGH)[:3]
   score_XKQS = _scores(mesh.reshape(q_XKRGH, (X, K, -1, H), *split), k_XKSH)
-  score_XKQS = jnp.where(valid_XS[:, None, None], score_XKQS, NEGATIVE)
+  score_XKQS = jnp.where(valid_XS[:, None, None], score_XKQS, heads.NEGATIVE)
   best_XKQ1 = score_XKQS.max(-1, keepdims=True)
   weight_XKQS = jnp.exp(score_XKQS - best_XKQ1)
   total_XKQ1 = weight_XKQS.sum(-1, keepdims=True)

@@ -29,7 +29,7 @@ from mem_alpha.models import layers
 Config = config.Config
 
 # What a layer keeps for the backward pass: everything, the results of its
-# matrix products and of attention, or only its input.
+# matrix products and of attention (by heads and splash), or only its input.
 REMAT = {
   'none': None,
   'dots': jax.checkpoint_policies.save_from_both_policies(

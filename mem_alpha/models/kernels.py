@@ -16,8 +16,6 @@ from jax.experimental.pallas.ops.tpu import splash_attention as splash_lib
 from mem_alpha import mesh
 from mem_alpha.models import heads
 
-NEGATIVE = heads.NEGATIVE
-
 
 def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS):
   mask_BTS = heads.mask(segment_BT, segment_BS)
@@ -27,7 +25,7 @@ def einsum(q_BTKGH, k_BSKH, v_BSKH, segment_BT, segment_BS):
     k_BSKH,
     preferred_element_type=jnp.float32,
   )
-  score_BKGTS = jnp.where(mask_BTS[:, None, None], score_BKGTS, NEGATIVE)
+  score_BKGTS = jnp.where(mask_BTS[:, None, None], score_BKGTS, heads.NEGATIVE)
   weight_BKGTS = jax.nn.softmax(score_BKGTS).astype(v_BSKH.dtype)
   return jnp.einsum('BKGTS,BSKH->BTKGH', weight_BKGTS, v_BSKH)
 

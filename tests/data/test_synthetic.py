@@ -233,6 +233,8 @@ def test_length_is_as_asked_for(tokens):
     for i in (short, instance)
   ]
   assert lines[0] == lines[1]
+  quiet = dataclasses.replace(SPEC, small_talk=0)
+  assert synthetic.scaled(quiet, tokens).small_talk == 0
   kinds = collections.Counter(q.kind for q in instance.questions)
   assert set(kinds) == set(synthetic.KINDS)
   assert len(instance.questions) <= SPEC.max_questions
